@@ -1,0 +1,1 @@
+"""Where pictures are made: one module per provider, each exporting `Provider`."""
