@@ -1,0 +1,48 @@
+"""One submission of a job to one provider."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Id, Usd, one_of
+from models.lifecycle import AttemptState
+
+
+class Attempt(Base):
+    """One submission: committed as an intent before anything is sent, then with its ticket."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        CheckConstraint(one_of("state", AttemptState), name="state"),
+        CheckConstraint("state <> 'submitted' OR ticket IS NOT NULL", name="submitted_has_ticket"),
+        CheckConstraint("state <> 'intent' OR ticket IS NULL", name="intent_has_no_ticket"),
+        # show: a job's attempts in order
+        UniqueConstraint("job_id", "number"),
+        # Money: a second open attempt would be a second purchase.
+        Index(
+            "uq_attempts_open",
+            "job_id",
+            unique=True,
+            postgresql_where="state IN ('intent', 'submitted', 'unknown')",
+        ),
+    )
+
+    id: Mapped[Id]
+    uuid: Mapped[UUID] = mapped_column(
+        unique=True, server_default=func.gen_random_uuid()
+    )  # key at the provider
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    number: Mapped[int]  # 1, 2, 3 ...
+    provider: Mapped[str]
+    remote_id: Mapped[str]  # what the offer calls the model
+    state: Mapped[AttemptState] = mapped_column(server_default=AttemptState.INTENT.value)
+    ticket: Mapped[dict[str, Any] | None]
+    cost_usd: Mapped[Usd | None]
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    intended_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    submitted_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]

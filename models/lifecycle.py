@@ -1,0 +1,118 @@
+"""Where a job can be, how it can end, and which ways lead from one place to the next.
+
+Statuses are Wiro's words.  Pure Python: no database, no clock.  The database
+repeats the arrows in a trigger; a test holds the two equal.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Where a job is."""
+
+    QUEUE = "task_queue"  # committed, waiting for its turn or for a worker
+    ACCEPT = "task_accept"  # a worker claimed it
+    PREPROCESS_START = "task_preprocess_start"  # input is being resolved
+    PREPROCESS_END = "task_preprocess_end"
+    ASSIGN = "task_assign"  # the attempt with its offer is committed; not yet sent
+    START = "task_start"  # the provider took it, its ticket is stored
+    OUTPUT = "task_output"  # first progress or log line
+    END = "task_end"  # the provider is done
+    POSTPROCESS_START = "task_postprocess_start"  # outputs are being copied
+    POSTPROCESS_END = "task_postprocess_end"  # final: succeeded, failed or expired
+    CANCEL = "task_cancel"  # final: cancelled or killed
+
+    @property
+    def is_final(self) -> bool:
+        """No arrow leaves it."""
+        return self in FINAL
+
+    @property
+    def is_running(self) -> bool:
+        """A worker holds it."""
+        return self in RUNNING
+
+
+class Outcome(StrEnum):
+    """How a job ended; a living job has none."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"  # stopped before a worker held it
+    KILLED = "killed"  # stopped while a worker held it
+    EXPIRED = "expired"  # its deadline passed
+
+
+class AttemptState(StrEnum):
+    """How far one submission to one provider got."""
+
+    INTENT = "intent"  # committed before the request is sent
+    SUBMITTED = "submitted"  # the provider's ticket is stored
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"  # the answer was lost: it may be running, and may cost money
+
+
+FINAL = frozenset({Status.POSTPROCESS_END, Status.CANCEL})
+LIVE = frozenset(Status) - FINAL
+RUNNING = LIVE - {Status.QUEUE}
+OPEN_ATTEMPTS = frozenset({AttemptState.INTENT, AttemptState.SUBMITTED, AttemptState.UNKNOWN})
+"""Attempts that may still cost money; a job has at most one."""
+
+MAX_WORKER_DEATHS = 3
+"""A job that has taken down this many workers is quarantined, not run again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """One way from some statuses to another; `transitions` has one verb for each."""
+
+    verb: str
+    sources: frozenset[Status]
+    target: Status
+
+
+def _arrow(verb: str, *sources: Status, to: Status) -> Arrow:
+    return Arrow(verb, frozenset(sources), to)
+
+
+ACCEPT = _arrow("accept", Status.QUEUE, to=Status.ACCEPT)
+START_PREPROCESS = _arrow("start_preprocess", Status.ACCEPT, to=Status.PREPROCESS_START)
+END_PREPROCESS = _arrow("end_preprocess", Status.PREPROCESS_START, to=Status.PREPROCESS_END)
+ASSIGN = _arrow("assign", Status.PREPROCESS_END, to=Status.ASSIGN)
+START = _arrow("start", Status.ASSIGN, to=Status.START)
+OUTPUT = _arrow("output", Status.START, to=Status.OUTPUT)
+END = _arrow("end", Status.START, Status.OUTPUT, to=Status.END)
+START_POSTPROCESS = _arrow("start_postprocess", Status.END, to=Status.POSTPROCESS_START)
+SUCCEED = _arrow("succeed", Status.POSTPROCESS_START, to=Status.POSTPROCESS_END)
+FAIL = _arrow("fail", *LIVE, to=Status.POSTPROCESS_END)
+CANCEL = _arrow("cancel", Status.QUEUE, to=Status.CANCEL)
+KILL = _arrow("kill", *LIVE, to=Status.CANCEL)
+RETRY = _arrow("retry", *RUNNING, to=Status.QUEUE)
+RESCUE = _arrow("rescue", *RUNNING, to=Status.QUEUE)
+RECALL = _arrow("recall", Status.QUEUE, to=Status.QUEUE)
+
+ARROWS = (
+    ACCEPT,
+    START_PREPROCESS,
+    END_PREPROCESS,
+    ASSIGN,
+    START,
+    OUTPUT,
+    END,
+    START_POSTPROCESS,
+    SUCCEED,
+    FAIL,
+    CANCEL,
+    KILL,
+    RETRY,
+    RESCUE,
+    RECALL,
+)
+
+
+def is_legal(source: Status, target: Status) -> bool:
+    """Whether some arrow leads from `source` to `target`."""
+    return any(source in arrow.sources and target is arrow.target for arrow in ARROWS)

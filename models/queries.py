@@ -1,0 +1,242 @@
+"""Every SELECT that more than one room needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ColumnElement, Row, cast, column, func, or_, select, table, text
+from sqlalchemy.orm import Session
+
+from models.attempt import Attempt
+from models.campaign import Campaign
+from models.errors import NotFound
+from models.event import JobEvent
+from models.job import Job
+from models.lifecycle import OPEN_ATTEMPTS, Outcome, Status
+from models.output import Output
+from models.project import Project
+from models.worker import LOCK_NAMESPACE, Worker
+
+LOCKLESS_AFTER = timedelta(seconds=1.5)
+"""A worker without its lock is dead once it has also been silent this long: time to take the lock again."""
+
+SILENT_AFTER = timedelta(seconds=15)
+"""A worker that holds its lock but has not renewed its row for this long is frozen or cut off."""
+
+RESTART_GRACE = timedelta(seconds=4)
+"""After a start of Postgres every lock is gone; workers get this long to take theirs again."""
+
+
+# --- projects ------------------------------------------------------------------------------------
+
+
+def project_by_key(session: Session, api_key: str) -> Project | None:
+    """The project that carries this API key."""
+    return session.scalars(select(Project).where(Project.api_key == api_key)).one_or_none()
+
+
+def projects(session: Session) -> Sequence[Project]:
+    """All projects, oldest first."""
+    return session.scalars(select(Project).order_by(Project.id)).all()
+
+
+# --- jobs ------------------------------------------------------------------------------------------
+
+
+def job(session: Session, job_id: int) -> Job:
+    """One job by its number.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = session.get(Job, job_id)
+    if found is None:
+        raise NotFound(f"no job {job_id}")
+    return found
+
+
+def find_job(session: Session, project_id: int, name: str) -> Job | None:
+    """A project's job by any of its names: number, UUID, or socket token."""
+    return session.scalars(select(Job).where(Job.project_id == project_id, _is_named(name))).one_or_none()
+
+
+def _is_named(name: str) -> ColumnElement[bool]:
+    if name.isdecimal() and len(name) < 19:  # a bigint; anything longer is no number of ours
+        return Job.id == int(name)
+    try:
+        return or_(Job.uuid == UUID(name), Job.socket_token == name)
+    except ValueError:
+        return Job.socket_token == name
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which of a project's jobs to list; None means any."""
+
+    statuses: tuple[Status, ...] | None = None
+    outcomes: tuple[Outcome, ...] | None = None
+    campaign_id: int | None = None
+    before_id: int | None = None  # keyset cursor: only jobs with a smaller id
+
+
+def list_jobs(session: Session, project_id: int, wanted: JobFilter, limit: int) -> Sequence[Job]:
+    """A project's jobs, newest first, at most `limit`."""
+    query = select(Job).where(Job.project_id == project_id).order_by(Job.id.desc()).limit(limit)
+    if wanted.statuses is not None:
+        query = query.where(Job.status.in_(wanted.statuses))
+    if wanted.outcomes is not None:
+        query = query.where(Job.outcome.in_(wanted.outcomes))
+    if wanted.campaign_id is not None:
+        query = query.where(Job.campaign_id == wanted.campaign_id)
+    if wanted.before_id is not None:
+        query = query.where(Job.id < wanted.before_id)
+    return session.scalars(query).all()
+
+
+def trail(session: Session, job_id: int) -> Sequence[JobEvent]:
+    """Every status the job has had, in order."""
+    return session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.seq)).all()
+
+
+def attempts(session: Session, job_id: int) -> Sequence[Attempt]:
+    """The job's submissions, in order."""
+    return session.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)).all()
+
+
+def outputs(session: Session, job_id: int) -> Sequence[Output]:
+    """The job's files, in order."""
+    return session.scalars(select(Output).where(Output.job_id == job_id).order_by(Output.position)).all()
+
+
+def output_by_access_key(session: Session, access_key: str) -> Output | None:
+    """The file whose unguessable key this is."""
+    return session.scalars(select(Output).where(Output.access_key == access_key)).one_or_none()
+
+
+# --- campaigns -------------------------------------------------------------------------------------
+
+
+def campaign(session: Session, project_id: int, uuid: UUID) -> Campaign | None:
+    """A project's campaign."""
+    return session.scalars(
+        select(Campaign).where(Campaign.project_id == project_id, Campaign.uuid == uuid)
+    ).one_or_none()
+
+
+def campaign_counts(session: Session, campaign_id: int) -> dict[str, int]:
+    """How many of the campaign's jobs are where: living ones by status, ended ones by outcome."""
+    place = func.coalesce(Job.outcome, Job.status)
+    rows = session.execute(select(place, func.count()).where(Job.campaign_id == campaign_id).group_by(place))
+    return {str(where): count for where, count in rows}
+
+
+# --- dispatch --------------------------------------------------------------------------------------
+
+
+def ready_jobs(session: Session, limit: int) -> Sequence[Row[Any]]:
+    """(id, model_slug, parameters, wanted_provider) of what waits and is due, in the order of its turn.
+
+    Plain priority, then age.
+    """
+    return session.execute(
+        select(Job.id, Job.model_slug, Job.parameters, Job.wanted_provider)
+        .where(
+            Job.status == Status.QUEUE,
+            Job.dispatched_at.is_(None),
+            Job.kill_requested_at.is_(None),
+            Job.run_at <= func.clock_timestamp(),
+        )
+        .order_by(Job.priority.desc(), Job.id)
+        .limit(limit)
+    ).all()
+
+
+def in_flight(session: Session) -> dict[str, int]:
+    """Jobs dispatched and not ended, by provider: the slots in use, counted."""
+    rows = session.execute(
+        select(Job.provider, func.count())
+        .where(Job.dispatched_at.is_not(None), Job.outcome.is_(None))
+        .group_by(Job.provider)
+    )
+    return {str(provider): count for provider, count in rows}
+
+
+# --- workers ---------------------------------------------------------------------------------------
+
+
+def _holds_its_lock() -> ColumnElement[bool]:
+    locks = table("pg_locks", column("locktype"), column("classid"), column("objid"), column("granted"))
+    return (
+        select(text("1"))
+        .select_from(locks)
+        .where(
+            locks.c.locktype == "advisory",
+            cast(locks.c.classid, BigInteger) == LOCK_NAMESPACE,
+            cast(locks.c.objid, BigInteger) == Worker.id,
+            locks.c.granted,
+        )
+        .exists()
+    )
+
+
+def live_workers(session: Session) -> Sequence[Worker]:
+    """Workers that hold their lock and have been seen lately."""
+    return session.scalars(
+        select(Worker)
+        .where(
+            Worker.ended_at.is_(None),
+            Worker.seen_at > func.clock_timestamp() - SILENT_AFTER,
+            _holds_its_lock(),
+        )
+        .order_by(Worker.id)
+    ).all()
+
+
+def capacity(session: Session, queue: str) -> int:
+    """Jobs that the live workers of a queue can run at a time."""
+    return sum(worker.concurrency for worker in live_workers(session) if queue in worker.queues)
+
+
+def dead_workers(session: Session) -> Sequence[Row[Any]]:
+    """(id, name, why) of workers that have not ended in order and give no sign of life.
+
+    `why` is "killed" when the lock is gone, "silent" when only the row is stale.
+    """
+    now = func.clock_timestamp()
+    locked = _holds_its_lock()
+    killed = ~locked & (Worker.seen_at < now - LOCKLESS_AFTER)
+    silent = Worker.seen_at < now - SILENT_AFTER
+    return session.execute(
+        select(Worker.id, Worker.name, locked.label("is_locked"))
+        .where(
+            Worker.ended_at.is_(None),
+            or_(killed, silent),
+            func.pg_postmaster_start_time() < now - RESTART_GRACE,
+        )
+        .order_by(Worker.id)
+    ).all()
+
+
+def jobs_to_stop(session: Session, worker_id: int) -> Sequence[Row[Any]]:
+    """(id, claim) of what this worker holds and somebody wants killed."""
+    return session.execute(
+        select(Job.id, Job.claim).where(
+            Job.worker_id == worker_id, Job.outcome.is_(None), Job.kill_requested_at.is_not(None)
+        )
+    ).all()
+
+
+def unheld_kills(session: Session) -> Sequence[Row[Any]]:
+    """(id, claim, attempt_id, provider, ticket) of killed jobs that no worker holds."""
+    return session.execute(
+        select(Job.id, Job.claim, Attempt.id.label("attempt_id"), Attempt.provider, Attempt.ticket)
+        .outerjoin(Attempt, (Attempt.job_id == Job.id) & Attempt.state.in_(OPEN_ATTEMPTS))
+        .where(Job.status == Status.QUEUE, Job.kill_requested_at.is_not(None))
+    ).all()
+
+
+def utc_now(session: Session) -> datetime:
+    """The database's clock, which every machine shares."""
+    return session.execute(select(func.clock_timestamp())).scalar_one()

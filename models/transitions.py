@@ -1,0 +1,525 @@
+"""Everything that can happen to a job, one verb for each arrow; nothing else writes `status`.
+
+Each verb is one statement: an UPDATE guarded by status and claim, and the
+`job_events` row that tells of it.  When the guard hits no row, somebody else
+holds the job or it has ended: `StaleTransition`, and nothing was written.
+
+A verb does not commit; the unit of work around it does.  Verbs that happen
+back to back may share one.
+"""
+
+import secrets
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, func, insert, literal, null, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from models import lifecycle
+from models.attempt import Attempt
+from models.errors import StaleTransition
+from models.event import JobEvent
+from models.job import Job
+from models.lifecycle import MAX_WORKER_DEATHS, Arrow, AttemptState, Outcome, Status
+from models.output import Output
+
+TOKEN_LENGTH = 30  # as Wiro's socketaccesstoken and accesskey
+
+
+def new_token() -> str:
+    """An unguessable name: 30 letters and digits, 178 bits."""
+    alphabet = string.ascii_letters + string.digits
+    return "".join(secrets.choice(alphabet) for _ in range(TOKEN_LENGTH))
+
+
+_BACK_IN_QUEUE: dict[str, Any] = {
+    "claim": Job.claim + 1,  # fences whoever held it, at once
+    "dispatched_at": None,
+    "provider": None,
+    "worker_id": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to write about a job: valid while the job's row carries this number."""
+
+    job_id: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What a producer asks for; `parameters` are validated."""
+
+    project_id: int
+    model_slug: str
+    parameters: Mapping[str, Any]
+    priority: int = 0
+    wanted_provider: str | None = None
+    callback_url: str | None = None
+    campaign_id: int | None = None
+    custom_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueuedJob:
+    """A committed job's names; `is_new` is False for a campaign row that was there already."""
+
+    id: int
+    uuid: UUID
+    socket_token: str
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewOutput:
+    """One stored file, about to be recorded."""
+
+    name: str
+    access_key: str
+    storage_key: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    width_px: int
+    height_px: int
+    seed: int | None
+
+
+# --- the producer ------------------------------------------------------------------------------
+
+
+def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[EnqueuedJob]:
+    """The names of `jobs`, in order; a row with the (campaign, custom_id) of an earlier one is that job."""
+    if not jobs:
+        return []
+    rows = [
+        {
+            "project_id": job.project_id,
+            "campaign_id": job.campaign_id,
+            "custom_id": job.custom_id,
+            "model_slug": job.model_slug,
+            "parameters": dict(job.parameters),
+            "priority": job.priority,
+            "wanted_provider": job.wanted_provider,
+            "callback_url": job.callback_url,
+            "socket_token": new_token(),
+        }
+        for job in jobs
+    ]
+    added = session.execute(
+        upsert(Job)
+        .values(rows)
+        .on_conflict_do_nothing(
+            index_elements=["campaign_id", "custom_id"], index_where=Job.campaign_id.is_not(None)
+        )
+        .returning(Job.id, Job.uuid, Job.socket_token)
+    ).all()
+    if added:
+        session.execute(
+            insert(JobEvent).from_select(
+                ["job_id", "seq", "status", "claim"],
+                select(Job.id, literal(1), literal(Status.QUEUE.value), literal(0)).where(
+                    Job.id.in_([row.id for row in added])
+                ),
+            )
+        )
+    by_token = {
+        row.socket_token: EnqueuedJob(row.id, row.uuid, row.socket_token, is_new=True) for row in added
+    }
+    return [
+        by_token.get(row["socket_token"]) or _already_there(session, job)
+        for row, job in zip(rows, jobs, strict=True)
+    ]
+
+
+def _already_there(session: Session, job: NewJob) -> EnqueuedJob:
+    found = session.execute(
+        select(Job.id, Job.uuid, Job.socket_token).where(
+            Job.campaign_id == job.campaign_id, Job.custom_id == job.custom_id
+        )
+    ).one()
+    return EnqueuedJob(found.id, found.uuid, found.socket_token, is_new=False)
+
+
+# --- the dispatcher ----------------------------------------------------------------------------
+
+
+def dispatch(session: Session, provider: str, job_ids: Sequence[int]) -> list[Row[Any]]:
+    """(id, uuid, claim, model_slug) of the waiting jobs that now carry a new claim.
+
+    Dispatch is not a status: the job waits on, its message is on the way.
+    """
+    return list(
+        session.execute(
+            update(Job)
+            .where(Job.id.in_(job_ids), Job.status == Status.QUEUE, Job.dispatched_at.is_(None))
+            .values(claim=Job.claim + 1, dispatched_at=func.clock_timestamp(), provider=provider)
+            .returning(Job.id, Job.uuid, Job.claim, Job.model_slug)
+        )
+    )
+
+
+# --- the worker, under its claim ------------------------------------------------------------------
+
+
+def accept(session: Session, claim: Claim, worker_id: int) -> None:
+    """A worker took the message; of two with the same message, one."""
+    _step(session, lifecycle.ACCEPT, claim, worker_id=worker_id)
+
+
+def start_preprocess(session: Session, claim: Claim) -> None:
+    """The input is being resolved."""
+    _step(session, lifecycle.START_PREPROCESS, claim)
+
+
+def end_preprocess(session: Session, claim: Claim) -> None:
+    """The input is ready."""
+    _step(session, lifecycle.END_PREPROCESS, claim)
+
+
+def assign(session: Session, claim: Claim, *, provider: str, remote_id: str) -> Attempt:
+    """The attempt this claim works on: a new intent, or the open one that an earlier claim left.
+
+    Committed before anything is sent to the provider, so that whoever finds the
+    job later knows that something may have been.
+    """
+    attempt = _open_attempt(session, claim.job_id)
+    reason = None if attempt is None else f"taking over attempt {attempt.number}, {attempt.state.value}"
+    if attempt is None:
+        attempt = Attempt(
+            job_id=claim.job_id,
+            number=select(func.coalesce(func.max(Attempt.number), 0) + 1)
+            .where(Attempt.job_id == claim.job_id)
+            .scalar_subquery(),
+            provider=provider,
+            remote_id=remote_id,
+        )
+        session.add(attempt)
+        session.flush()
+        session.refresh(attempt)
+    _step(session, lifecycle.ASSIGN, claim, attempt_id=attempt.id, reason=reason)
+    return attempt
+
+
+def record_ticket(session: Session, attempt_id: int, ticket: Mapping[str, Any]) -> None:
+    """The provider took it.
+
+    Guarded by the attempt's own state, not by the claim: a ticket is a fact, and
+    a worker that has lost its claim meanwhile must still be able to leave it for
+    the one that holds it now.
+
+    Raises:
+        StaleTransition: the attempt has a ticket or has ended.
+    """
+    hit = session.execute(
+        update(Attempt)
+        .where(Attempt.id == attempt_id, Attempt.state.in_([AttemptState.INTENT, AttemptState.UNKNOWN]))
+        .values(state=AttemptState.SUBMITTED, ticket=dict(ticket), submitted_at=func.clock_timestamp())
+        .returning(Attempt.job_id)
+    ).first()
+    if hit is None:
+        raise StaleTransition("record_ticket", attempt_id, None)
+
+
+def start(session: Session, claim: Claim, attempt_id: int) -> None:
+    """The provider has the request and its ticket is stored."""
+    _step(session, lifecycle.START, claim, attempt_id=attempt_id)
+
+
+def output(session: Session, claim: Claim, attempt_id: int, reason: str | None) -> None:
+    """The provider's first sign of progress."""
+    _step(session, lifecycle.OUTPUT, claim, attempt_id=attempt_id, reason=reason)
+
+
+def end(session: Session, claim: Claim, attempt_id: int) -> None:
+    """The provider is done."""
+    _step(session, lifecycle.END, claim, attempt_id=attempt_id)
+
+
+def start_postprocess(session: Session, claim: Claim, attempt_id: int) -> None:
+    """The outputs are being copied into our storage."""
+    _step(session, lifecycle.START_POSTPROCESS, claim, attempt_id=attempt_id)
+
+
+def succeed(
+    session: Session, claim: Claim, attempt_id: int, outputs: Sequence[NewOutput], cost_usd: Decimal | None
+) -> None:
+    """The job has its pictures: outputs, cost and outcome in one unit of work."""
+    _step(
+        session,
+        lifecycle.SUCCEED,
+        claim,
+        attempt_id=attempt_id,
+        outcome=Outcome.SUCCEEDED,
+        finished_at=func.clock_timestamp(),
+        cost_usd=cost_usd,
+    )
+    _close_attempt(session, attempt_id, AttemptState.DONE, cost_usd=cost_usd)
+    session.add_all(
+        Output(
+            job_id=claim.job_id,
+            attempt_id=attempt_id,
+            position=position,
+            name=stored.name,
+            access_key=stored.access_key,
+            storage_key=stored.storage_key,
+            content_type=stored.content_type,
+            size_bytes=stored.size_bytes,
+            sha256=stored.sha256,
+            width_px=stored.width_px,
+            height_px=stored.height_px,
+            seed=stored.seed,
+        )
+        for position, stored in enumerate(outputs)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt or a job failed.  `billed_unknown`: the attempt may have cost money, and may still run."""
+
+    code: str
+    message: str
+    cost_usd: Decimal | None = None
+    billed_unknown: bool = False
+
+
+def fail(session: Session, claim: Claim, failure: Failure, attempt_id: int | None = None) -> None:
+    """The job ends without a picture, for good."""
+    _step(
+        session,
+        lifecycle.FAIL,
+        claim,
+        attempt_id=attempt_id,
+        reason=failure.code,
+        outcome=Outcome.FAILED,
+        finished_at=func.clock_timestamp(),
+        cost_usd=failure.cost_usd,
+        error_code=failure.code,
+        error_message=failure.message,
+    )
+    if attempt_id is not None:
+        _fail_attempt(session, attempt_id, failure)
+
+
+def retry(session: Session, claim: Claim, attempt_id: int, failure: Failure, delay: timedelta) -> None:
+    """The attempt failed; the job waits `delay` for another one."""
+    _step(
+        session,
+        lifecycle.RETRY,
+        claim,
+        attempt_id=attempt_id,
+        reason=f"{failure.code}: another attempt in {delay.total_seconds():.1f} s",
+        run_at=func.clock_timestamp() + delay,
+        **_BACK_IN_QUEUE,
+    )
+    _fail_attempt(session, attempt_id, failure)
+
+
+# --- the caller who wants it stopped ---------------------------------------------------------------
+
+
+def cancel(session: Session, job_id: int) -> bool:
+    """Stop a job that no worker holds; True if it was stopped, False if it is running or has ended.
+
+    Safe to call twice.  No worker needs to be alive: a later claim finds the job ended.
+    """
+    where = (Job.id == job_id) & (Job.status == Status.QUEUE) & ~_has_open_attempt()
+    return bool(
+        _move(
+            session,
+            lifecycle.CANCEL,
+            where,
+            claim=Job.claim + 1,  # a message already on its way must find another claim
+            outcome=Outcome.CANCELLED,
+            finished_at=func.clock_timestamp(),
+            stopped_how="never_started",
+            reason="cancelled",
+        )
+    )
+
+
+def request_kill(session: Session, job_id: int) -> bool:
+    """Note that a living job shall stop; True if the intent now stands.
+
+    The intent is carried out by whoever holds the job (`kill`), or by the sweep
+    when nobody does.
+    """
+    hit = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.outcome.is_(None))
+        .values(kill_requested_at=func.coalesce(Job.kill_requested_at, func.clock_timestamp()))
+        .returning(Job.id)
+    ).first()
+    return hit is not None
+
+
+def kill(session: Session, claim: Claim, stopped_how: str, attempt_id: int | None = None) -> None:
+    """The job was stopped while it was held; `stopped_how` tells what became of the money."""
+    _step(
+        session,
+        lifecycle.KILL,
+        claim,
+        attempt_id=attempt_id,
+        reason=f"killed: {stopped_how}",
+        outcome=Outcome.KILLED,
+        finished_at=func.clock_timestamp(),
+        stopped_how=stopped_how,
+    )
+    if attempt_id is not None:
+        _close_attempt(session, attempt_id, AttemptState.CANCELLED)
+
+
+# --- the sweep -----------------------------------------------------------------------------------
+
+
+def rescue(session: Session, worker_ids: Sequence[int], reason: str) -> list[Row[Any]]:
+    """Take the jobs of dead workers out of their hands: (id, status) of each.
+
+    Each gets a new claim at once, so a worker that was only frozen can no longer
+    write; it waits for dispatch again, and its open attempt is taken over.  A job
+    that has taken down too many workers is not run again.
+    """
+    held = Job.worker_id.in_(worker_ids) & Job.outcome.is_(None)
+    poisonous = Job.worker_deaths + 1 >= MAX_WORKER_DEATHS
+    quarantined = _move(
+        session,
+        lifecycle.FAIL,
+        held & poisonous,
+        reason=f"{reason}; quarantined after {MAX_WORKER_DEATHS} workers died with it",
+        claim=Job.claim + 1,
+        worker_deaths=Job.worker_deaths + 1,
+        outcome=Outcome.FAILED,
+        finished_at=func.clock_timestamp(),
+        error_code="quarantined",
+        error_message=f"{MAX_WORKER_DEATHS} workers died while they ran this job; it is not run again",
+    )
+    for row in quarantined:
+        _abandon_attempt(session, row.id)
+    rescued = _move(
+        session,
+        lifecycle.RESCUE,
+        held & ~poisonous,
+        reason=reason,
+        worker_deaths=Job.worker_deaths + 1,
+        **_BACK_IN_QUEUE,
+    )
+    return quarantined + rescued
+
+
+def recall(session: Session, where: ColumnElement[bool], reason: str) -> list[Row[Any]]:
+    """Dispatch again what was published but not accepted; the old message will find another claim."""
+    unaccepted = (Job.status == Status.QUEUE) & Job.dispatched_at.is_not(None) & Job.outcome.is_(None)
+    return _move(session, lifecycle.RECALL, unaccepted & where, reason=reason, **_BACK_IN_QUEUE)
+
+
+# --- how every verb moves ------------------------------------------------------------------------
+
+
+def _step(
+    session: Session,
+    arrow: Arrow,
+    claim: Claim,
+    *,
+    attempt_id: int | None = None,
+    reason: str | None = None,
+    **values: Any,
+) -> None:
+    """One arrow of one job under its claim.
+
+    Raises:
+        StaleTransition: the claim is no longer valid, or the job is elsewhere.
+    """
+    where = (Job.id == claim.job_id) & (Job.claim == claim.number) & Job.status.in_(arrow.sources)
+    if not _move(session, arrow, where, attempt_id=attempt_id, reason=reason, **values):
+        raise StaleTransition(arrow.verb, claim.job_id, claim.number)
+
+
+def _move(
+    session: Session,
+    arrow: Arrow,
+    where: ColumnElement[bool],
+    *,
+    attempt_id: int | None = None,
+    reason: str | None = None,
+    **values: Any,
+) -> list[Row[Any]]:
+    """(id, status) of the jobs that took the arrow, each with its row in the ledger: one statement."""
+    moved = (
+        update(Job)
+        .where(where, Job.status.in_(arrow.sources))
+        .values(status=arrow.target, last_seq=Job.last_seq + 1, **values)
+        .returning(Job.id, Job.last_seq, Job.status, Job.claim, Job.worker_id)
+        .cte("moved")
+    )
+    told = (
+        insert(JobEvent)
+        .from_select(
+            ["job_id", "seq", "status", "claim", "worker_id", "attempt_id", "reason"],
+            select(
+                moved.c.id,
+                moved.c.last_seq,
+                moved.c.status,
+                moved.c.claim,
+                moved.c.worker_id,
+                null() if attempt_id is None else literal(attempt_id),
+                null() if reason is None else literal(reason),
+            ),
+        )
+        .returning(JobEvent.job_id.label("id"), JobEvent.status)
+        .add_cte(moved)
+    )
+    return list(session.execute(told))
+
+
+# --- attempts ------------------------------------------------------------------------------------
+
+
+def _open_attempt(session: Session, job_id: int) -> Attempt | None:
+    return session.scalars(
+        select(Attempt).where(Attempt.job_id == job_id, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
+    ).one_or_none()
+
+
+def _has_open_attempt() -> ColumnElement[bool]:
+    return (
+        select(Attempt.id)
+        .where(Attempt.job_id == Job.id, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
+        .exists()
+    )
+
+
+def _close_attempt(session: Session, attempt_id: int, state: AttemptState, **values: Any) -> None:
+    session.execute(
+        update(Attempt)
+        .where(Attempt.id == attempt_id, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
+        .values(state=state, finished_at=func.clock_timestamp(), **values)
+    )
+
+
+def _fail_attempt(session: Session, attempt_id: int, failure: Failure) -> None:
+    _close_attempt(
+        session,
+        attempt_id,
+        AttemptState.UNKNOWN if failure.billed_unknown else AttemptState.FAILED,
+        cost_usd=failure.cost_usd,
+        error_code=failure.code,
+        error_message=failure.message,
+    )
+
+
+def _abandon_attempt(session: Session, job_id: int) -> None:
+    """Nobody will take this attempt over: what was sent may have cost money, what was not has not."""
+    session.execute(
+        update(Attempt)
+        .where(Attempt.job_id == job_id, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
+        .values(state=AttemptState.UNKNOWN, finished_at=func.clock_timestamp(), error_code="quarantined")
+    )
