@@ -1,0 +1,55 @@
+# Darkroom's verbs.  `make` alone lists them.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test test-fast check format clean
+
+help: ## show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv and install Darkroom into it, at the versions of constraints.txt
+
+demo: $(INSTALLED) ## run eight prompts through the whole stack and write a contact sheet to demo-output/
+	@$(BIN)/python -m cli.demo
+
+up: $(INSTALLED) ## run the whole stack in the foreground; Ctrl-C drains and stops it
+	@$(BIN)/darkroom up
+
+test: $(INSTALLED) ## run the whole suite, acceptance included (PYTEST_ARGS="-k retry -x")
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+test-fast: $(INSTALLED) ## run the suite without the acceptance tests
+	$(BIN)/pytest -m "not (acceptance or gpu or live or benchmark)" $(PYTEST_ARGS)
+
+check: $(INSTALLED) ## format, lint, types, architecture and migrations
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest --quiet $(wildcard tests/test_*.py tests/migrations)
+
+format: $(INSTALLED) ## format the code and mend what the linter can mend by itself
+	$(BIN)/ruff check --fix --quiet --exit-zero .
+	$(BIN)/ruff format .
+
+clean: ## remove .venv and every cache; keeps demo-output/, .env and all data
+	rm -rf $(VENV) *.egg-info build dist .coverage .mypy_cache .pytest_cache .ruff_cache
+	find . -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamp is younger than what it was installed from, or it is made anew.  A .venv that is already
+# there is kept, whatever Python it was made with: `make clean` first to change it.
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -x $(BIN)/pip || { $(PYTHON) -c '$(REQUIRE_PYTHON)' && $(PYTHON) -m venv $(VENV); }
+	@echo "Installing Darkroom into $(VENV) (a minute, the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+define REQUIRE_PYTHON
+import sys; sys.exit(sys.version_info < (3, 11) and "Darkroom needs Python 3.11 or newer, and $(PYTHON) is " \
++ sys.version.split()[0] + ": name another one with `make PYTHON=python3.12`.")
+endef
