@@ -4,6 +4,7 @@ Each field is one variable of `.env.example`.  `load()` gives the settings of
 this process, read once.
 """
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -58,6 +59,40 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("INFO", validation_alias="LOG_LEVEL")
 
+    def require_database_url(self) -> str:
+        """The address of Postgres.
+
+        Raises:
+            BadSetting: there is none.
+        """
+        if self.database_url is None:
+            raise BadSetting("DATABASE_URL is not set: start everything with `darkroom up`, or name a server")
+        return self.database_url.get_secret_value()
+
+    def require_redis_url(self) -> str:
+        """The address of Redis.
+
+        Raises:
+            BadSetting: there is none.
+        """
+        if self.redis_url is None:
+            raise BadSetting("REDIS_URL is not set: start everything with `darkroom up`, or name a server")
+        return self.redis_url.get_secret_value()
+
+    def outputs_url(self) -> str:
+        """Where pictures are stored: as set, or a folder in the home."""
+        return self.storage_url or (self.home / "outputs").absolute().as_uri()
+
+    def keyed_providers(self) -> tuple[str, ...]:
+        """The providers whose key is set, in the order of the README's table."""
+        keys = {
+            "wiro": self.wiro_api_key,
+            "runware": self.runware_api_key,
+            "bfl": self.bfl_api_key,
+            "vtrix": self.vtrix_api_key,
+        }
+        return tuple(name for name, key in keys.items() if key is not None)
+
     @field_validator("allow_private_urls", mode="before")
     @classmethod
     def _split_hosts(cls, value: object) -> object:
@@ -77,6 +112,11 @@ class Settings(BaseSettings):
         if not 0 <= bounds[0] <= bounds[1]:
             raise ValueError("takes a range that goes up, such as 1-3")
         return bounds
+
+
+def child_environment(**overrides: str) -> dict[str, str]:
+    """The environment for a child process: this one's, with `overrides`."""
+    return {**os.environ, **overrides}
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, func, t
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Id, Usd, one_of
-from models.lifecycle import Outcome, Status
+from models.lifecycle import Outcome, Status, StopOutcome
 
 
 class Job(Base):
@@ -30,6 +30,7 @@ class Job(Base):
             name="outcome_fits_status",
         ),
         CheckConstraint("(finished_at IS NULL) = (outcome IS NULL)", name="finished_with_outcome"),
+        CheckConstraint(one_of("stopped_how", StopOutcome), name="stopped_how"),
         CheckConstraint("claim >= 0", name="claim"),
         # dispatch: what waits, in the order of its turn
         Index(
@@ -85,7 +86,7 @@ class Job(Base):
     kill_requested_at: Mapped[datetime | None]  # the intent; whoever holds the job carries it out
 
     finished_at: Mapped[datetime | None]
-    stopped_how: Mapped[str | None]  # what became of the money when it was stopped
+    stopped_how: Mapped[StopOutcome | None]
     cost_usd: Mapped[Usd | None]
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]

@@ -55,6 +55,15 @@ class AttemptState(StrEnum):
     UNKNOWN = "unknown"  # the answer was lost: it may be running, and may cost money
 
 
+class StopOutcome(StrEnum):
+    """What became of the money when a job was stopped."""
+
+    NEVER_STARTED = "never_started"  # nothing was sent to a provider
+    CANCELLED = "provider_cancelled"
+    CANNOT_CANCEL = "provider_cannot_cancel"  # it runs on there, and may be billed
+    UNKNOWN = "submission_unknown"  # something may have been sent; nobody knows
+
+
 FINAL = frozenset({Status.POSTPROCESS_END, Status.CANCEL})
 LIVE = frozenset(Status) - FINAL
 RUNNING = LIVE - {Status.QUEUE}
@@ -92,6 +101,7 @@ CANCEL = _arrow("cancel", Status.QUEUE, to=Status.CANCEL)
 KILL = _arrow("kill", *LIVE, to=Status.CANCEL)
 RETRY = _arrow("retry", *RUNNING, to=Status.QUEUE)
 RESCUE = _arrow("rescue", *RUNNING, to=Status.QUEUE)
+HAND_OVER = _arrow("hand_over", *RUNNING, to=Status.QUEUE)
 RECALL = _arrow("recall", Status.QUEUE, to=Status.QUEUE)
 
 ARROWS = (
@@ -109,6 +119,7 @@ ARROWS = (
     KILL,
     RETRY,
     RESCUE,
+    HAND_OVER,
     RECALL,
 )
 

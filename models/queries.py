@@ -14,7 +14,7 @@ from models.campaign import Campaign
 from models.errors import NotFound
 from models.event import JobEvent
 from models.job import Job
-from models.lifecycle import OPEN_ATTEMPTS, Outcome, Status
+from models.lifecycle import OPEN_ATTEMPTS, AttemptState, Outcome, Status
 from models.output import Output
 from models.project import Project
 from models.worker import LOCK_NAMESPACE, Worker
@@ -27,6 +27,9 @@ SILENT_AFTER = timedelta(seconds=15)
 
 RESTART_GRACE = timedelta(seconds=4)
 """After a start of Postgres every lock is gone; workers get this long to take theirs again."""
+
+KILL_OVERDUE_AFTER = timedelta(seconds=2)
+"""A worker learns of a kill within a second; when the job has not stopped by now, it is told again."""
 
 
 # --- projects ------------------------------------------------------------------------------------
@@ -103,6 +106,17 @@ def trail(session: Session, job_id: int) -> Sequence[JobEvent]:
 def attempts(session: Session, job_id: int) -> Sequence[Attempt]:
     """The job's submissions, in order."""
     return session.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)).all()
+
+
+def counted_attempts(session: Session, job_id: int) -> int:
+    """Failed submissions that used up an attempt: being told to wait does not."""
+    return session.execute(
+        select(func.count()).where(
+            Attempt.job_id == job_id,
+            Attempt.state == AttemptState.FAILED,
+            Attempt.error_code.is_distinct_from("rate_limited"),
+        )
+    ).scalar_one()
 
 
 def outputs(session: Session, job_id: int) -> Sequence[Output]:
@@ -219,11 +233,11 @@ def dead_workers(session: Session) -> Sequence[Row[Any]]:
     ).all()
 
 
-def jobs_to_stop(session: Session, worker_id: int) -> Sequence[Row[Any]]:
-    """(id, claim) of what this worker holds and somebody wants killed."""
+def held_jobs(session: Session, worker_id: int) -> Sequence[Row[Any]]:
+    """(id, claim, is_wanted_dead) of the jobs that this worker holds."""
     return session.execute(
-        select(Job.id, Job.claim).where(
-            Job.worker_id == worker_id, Job.outcome.is_(None), Job.kill_requested_at.is_not(None)
+        select(Job.id, Job.claim, Job.kill_requested_at.is_not(None).label("is_wanted_dead")).where(
+            Job.worker_id == worker_id, Job.outcome.is_(None)
         )
     ).all()
 
@@ -234,6 +248,17 @@ def unheld_kills(session: Session) -> Sequence[Row[Any]]:
         select(Job.id, Job.claim, Attempt.id.label("attempt_id"), Attempt.provider, Attempt.ticket)
         .outerjoin(Attempt, (Attempt.job_id == Job.id) & Attempt.state.in_(OPEN_ATTEMPTS))
         .where(Job.status == Status.QUEUE, Job.kill_requested_at.is_not(None))
+    ).all()
+
+
+def overdue_kills(session: Session) -> Sequence[UUID]:
+    """Jobs that a worker still holds although they were to stop two seconds ago."""
+    return session.scalars(
+        select(Job.uuid).where(
+            Job.worker_id.is_not(None),
+            Job.outcome.is_(None),
+            Job.kill_requested_at < func.clock_timestamp() - KILL_OVERDUE_AFTER,
+        )
     ).all()
 
 

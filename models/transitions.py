@@ -26,7 +26,7 @@ from models.attempt import Attempt
 from models.errors import StaleTransition
 from models.event import JobEvent
 from models.job import Job
-from models.lifecycle import MAX_WORKER_DEATHS, Arrow, AttemptState, Outcome, Status
+from models.lifecycle import MAX_WORKER_DEATHS, Arrow, AttemptState, Outcome, Status, StopOutcome
 from models.output import Output
 
 TOKEN_LENGTH = 30  # as Wiro's socketaccesstoken and accesskey
@@ -185,28 +185,44 @@ def end_preprocess(session: Session, claim: Claim) -> None:
     _step(session, lifecycle.END_PREPROCESS, claim)
 
 
-def assign(session: Session, claim: Claim, *, provider: str, remote_id: str) -> Attempt:
-    """The attempt this claim works on: a new intent, or the open one that an earlier claim left.
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """The attempt that a claim works on.
 
-    Committed before anything is sent to the provider, so that whoever finds the
-    job later knows that something may have been.
+    Attributes:
+        uuid: its key at the provider.
+        ticket: the provider's, when it has been submitted.
+        is_taken_over: an earlier claim left it open.
     """
-    attempt = _open_attempt(session, claim.job_id)
-    reason = None if attempt is None else f"taking over attempt {attempt.number}, {attempt.state.value}"
-    if attempt is None:
-        attempt = Attempt(
-            job_id=claim.job_id,
-            number=select(func.coalesce(func.max(Attempt.number), 0) + 1)
-            .where(Attempt.job_id == claim.job_id)
-            .scalar_subquery(),
-            provider=provider,
-            remote_id=remote_id,
-        )
-        session.add(attempt)
-        session.flush()
-        session.refresh(attempt)
+
+    id: int
+    uuid: UUID
+    number: int
+    provider: str
+    remote_id: str
+    ticket: Mapping[str, Any] | None
+    is_taken_over: bool
+
+
+def assign(session: Session, claim: Claim, *, provider: str, remote_id: str) -> Assigned:
+    """A new intent, or the open attempt that an earlier claim left, whatever its provider.
+
+    Committed before anything is sent, so that whoever finds the job later knows
+    that something may have been.
+    """
+    left = _open_attempt(session, claim.job_id)
+    attempt = left or _new_attempt(session, claim.job_id, provider, remote_id)
+    reason = None if left is None else f"taking over attempt {left.number}, {left.state.value}"
     _step(session, lifecycle.ASSIGN, claim, attempt_id=attempt.id, reason=reason)
-    return attempt
+    return Assigned(
+        id=attempt.id,
+        uuid=attempt.uuid,
+        number=attempt.number,
+        provider=attempt.provider,
+        remote_id=attempt.remote_id,
+        ticket=attempt.ticket,
+        is_taken_over=left is not None,
+    )
 
 
 def record_ticket(session: Session, attempt_id: int, ticket: Mapping[str, Any]) -> None:
@@ -216,16 +232,23 @@ def record_ticket(session: Session, attempt_id: int, ticket: Mapping[str, Any]) 
     a worker that has lost its claim meanwhile must still be able to leave it for
     the one that holds it now.
 
+    Safe to call twice with one ticket.
+
     Raises:
-        StaleTransition: the attempt has a ticket or has ended.
+        StaleTransition: the attempt has another ticket or has ended.
     """
     hit = session.execute(
         update(Attempt)
         .where(Attempt.id == attempt_id, Attempt.state.in_([AttemptState.INTENT, AttemptState.UNKNOWN]))
-        .values(state=AttemptState.SUBMITTED, ticket=dict(ticket), submitted_at=func.clock_timestamp())
+        .values(
+            state=AttemptState.SUBMITTED,
+            ticket=dict(ticket),
+            submitted_at=func.clock_timestamp(),
+            finished_at=None,
+        )
         .returning(Attempt.job_id)
     ).first()
-    if hit is None:
+    if hit is None and session.get_one(Attempt, attempt_id).ticket != ticket:
         raise StaleTransition("record_ticket", attempt_id, None)
 
 
@@ -284,12 +307,12 @@ def succeed(
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt or a job failed.  `billed_unknown`: the attempt may have cost money, and may still run."""
+    """Why an attempt or a job failed; `is_unknown`: it may still be running, and cost money."""
 
     code: str
     message: str
     cost_usd: Decimal | None = None
-    billed_unknown: bool = False
+    is_unknown: bool = False
 
 
 def fail(session: Session, claim: Claim, failure: Failure, attempt_id: int | None = None) -> None:
@@ -324,6 +347,19 @@ def retry(session: Session, claim: Claim, attempt_id: int, failure: Failure, del
     _fail_attempt(session, attempt_id, failure)
 
 
+def hand_over(session: Session, claim: Claim, attempt_id: int, reason: str, delay: timedelta) -> None:
+    """This worker lets go; after `delay` the next one goes on where it stopped, with the open attempt."""
+    _step(
+        session,
+        lifecycle.HAND_OVER,
+        claim,
+        attempt_id=attempt_id,
+        reason=reason,
+        run_at=func.clock_timestamp() + delay,
+        **_BACK_IN_QUEUE,
+    )
+
+
 # --- the caller who wants it stopped ---------------------------------------------------------------
 
 
@@ -341,7 +377,7 @@ def cancel(session: Session, job_id: int) -> bool:
             claim=Job.claim + 1,  # a message already on its way must find another claim
             outcome=Outcome.CANCELLED,
             finished_at=func.clock_timestamp(),
-            stopped_how="never_started",
+            stopped_how=StopOutcome.NEVER_STARTED,
             reason="cancelled",
         )
     )
@@ -362,39 +398,40 @@ def request_kill(session: Session, job_id: int) -> bool:
     return hit is not None
 
 
-def kill(session: Session, claim: Claim, stopped_how: str, attempt_id: int | None = None) -> None:
-    """The job was stopped while it was held; `stopped_how` tells what became of the money."""
+def kill(session: Session, claim: Claim, how: StopOutcome, attempt_id: int | None = None) -> None:
+    """The job was stopped while it was held; `how` tells what became of the money."""
     _step(
         session,
         lifecycle.KILL,
         claim,
         attempt_id=attempt_id,
-        reason=f"killed: {stopped_how}",
+        reason=f"killed: {how}",
         outcome=Outcome.KILLED,
         finished_at=func.clock_timestamp(),
-        stopped_how=stopped_how,
+        stopped_how=how,
     )
     if attempt_id is not None:
-        _close_attempt(session, attempt_id, AttemptState.CANCELLED)
+        state = AttemptState.UNKNOWN if how is StopOutcome.UNKNOWN else AttemptState.CANCELLED
+        _close_attempt(session, attempt_id, state)
 
 
 # --- the sweep -----------------------------------------------------------------------------------
 
 
-def rescue(session: Session, worker_ids: Sequence[int], reason: str) -> list[Row[Any]]:
-    """Take the jobs of dead workers out of their hands: (id, status) of each.
+def rescue(session: Session, whose: ColumnElement[bool], reason: str) -> list[Row[Any]]:
+    """Take jobs out of hands that will not finish them: (id, status) of each.
 
     Each gets a new claim at once, so a worker that was only frozen can no longer
     write; it waits for dispatch again, and its open attempt is taken over.  A job
     that has taken down too many workers is not run again.
     """
-    held = Job.worker_id.in_(worker_ids) & Job.outcome.is_(None)
+    held = whose & Job.worker_id.is_not(None) & Job.outcome.is_(None)
     poisonous = Job.worker_deaths + 1 >= MAX_WORKER_DEATHS
     quarantined = _move(
         session,
         lifecycle.FAIL,
         held & poisonous,
-        reason=f"{reason}; quarantined after {MAX_WORKER_DEATHS} workers died with it",
+        reason=f"{reason}; quarantined: {MAX_WORKER_DEATHS} workers died with it",
         claim=Job.claim + 1,
         worker_deaths=Job.worker_deaths + 1,
         outcome=Outcome.FAILED,
@@ -405,12 +442,7 @@ def rescue(session: Session, worker_ids: Sequence[int], reason: str) -> list[Row
     for row in quarantined:
         _abandon_attempt(session, row.id)
     rescued = _move(
-        session,
-        lifecycle.RESCUE,
-        held & ~poisonous,
-        reason=reason,
-        worker_deaths=Job.worker_deaths + 1,
-        **_BACK_IN_QUEUE,
+        session, lifecycle.RESCUE, held, reason=reason, worker_deaths=Job.worker_deaths + 1, **_BACK_IN_QUEUE
     )
     return quarantined + rescued
 
@@ -489,6 +521,15 @@ def _open_attempt(session: Session, job_id: int) -> Attempt | None:
     ).one_or_none()
 
 
+def _new_attempt(session: Session, job_id: int, provider: str, remote_id: str) -> Attempt:
+    earlier = select(func.coalesce(func.max(Attempt.number), 0)).where(Attempt.job_id == job_id).scalar_subquery()
+    attempt = Attempt(job_id=job_id, number=earlier + 1, provider=provider, remote_id=remote_id)
+    session.add(attempt)
+    session.flush()
+    session.refresh(attempt)
+    return attempt
+
+
 def _has_open_attempt() -> ColumnElement[bool]:
     return (
         select(Attempt.id)
@@ -509,7 +550,7 @@ def _fail_attempt(session: Session, attempt_id: int, failure: Failure) -> None:
     _close_attempt(
         session,
         attempt_id,
-        AttemptState.UNKNOWN if failure.billed_unknown else AttemptState.FAILED,
+        AttemptState.UNKNOWN if failure.is_unknown else AttemptState.FAILED,
         cost_usd=failure.cost_usd,
         error_code=failure.code,
         error_message=failure.message,

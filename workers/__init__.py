@@ -1,0 +1,1 @@
+"""The Celery edge: decides what runs, runs it, and looks after what was left."""

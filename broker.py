@@ -1,0 +1,171 @@
+"""The queue: how messages are published, by whom and how gently.
+
+Redis is a doorbell.  Postgres has every job whatever happens here, so losing a
+message costs seconds and never a job, and publishing one twice costs nothing:
+the claim in Postgres lets one of them through.
+
+No task is defined here; everything is published by name.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import redis
+from celery import Celery
+from kombu import Queue
+from kombu.exceptions import OperationalError
+
+GENERATE = "jobs.generate"
+DISPATCH = "jobs.dispatch"
+SWEEP = "jobs.sweep"
+
+REMOTE = "remote"  # providers over HTTP: a gevent pool, hundreds at a time
+LOCAL = "local"  # diffusers pipelines: one prefork child per GPU
+CONTROL = "control"  # dispatch and sweep
+DELIVER = "deliver"  # notifications to callers
+QUEUES = (REMOTE, LOCAL, CONTROL, DELIVER)
+
+RING_EXPIRES_S = 5
+"""A ring whose message was lost is forgotten after this long; beat rings again each second."""
+
+_WIPE_MARK = "darkroom:published"
+_PUBLISH_BATCH = 500
+
+logger = logging.getLogger("darkroom.broker")
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateMessage:
+    """What a worker is told about a job; shown by Flower, so nothing secret."""
+
+    job_id: int
+    uuid: UUID
+    claim: int
+    model: str
+    provider: str
+
+    @property
+    def queue(self) -> str:
+        """The queue whose workers can run it."""
+        return LOCAL if self.provider == "local" else REMOTE
+
+
+def create_app(redis_url: str) -> Celery:
+    """The Celery app; every departure from Celery's defaults says why."""
+    app = Celery("darkroom", broker=redis_url, set_as_current=False)
+    app.conf.update(
+        task_queues=[Queue(name, routing_key=name) for name in QUEUES],
+        task_default_queue=CONTROL,
+        task_routes={DISPATCH: {"queue": CONTROL}, SWEEP: {"queue": CONTROL}},
+        # Redis' visibility timeout cannot tell a long task from a dead worker; the sweep can.
+        task_acks_late=False,
+        task_ignore_result=True,
+        result_backend=None,
+        # A revoked task must end as REVOKED, and Flower must see everything.
+        worker_send_task_events=True,
+        worker_prefetch_multiplier=1,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "max_connections": 250,  # the default of 10 makes acks fail under gevent
+            "socket_timeout": 30,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+        },
+        # Beat keeps nothing on disk: what is due is decided in Postgres.
+        beat_scheduler="workers.beat:RingingScheduler",
+        beat_max_loop_interval=1,
+        beat_schedule={
+            "dispatch": {"task": DISPATCH, "schedule": 1.0},
+            "sweep": {"task": SWEEP, "schedule": 1.0},
+        },
+        worker_hijack_root_logger=True,
+        timezone="UTC",
+    )
+    return app
+
+
+class Broker:
+    """The producer's side of the queue."""
+
+    def __init__(self, app: Celery) -> None:
+        """Nothing is connected yet."""
+        self.app = app
+        self._redis = redis.Redis.from_url(
+            app.conf.broker_url, socket_timeout=5, socket_connect_timeout=2, health_check_interval=25
+        )
+
+    def ring(self, task: str = DISPATCH) -> bool:
+        """Ask for `task` to run soon; False when it has been asked for already or Redis is away.
+
+        Never raises: whoever rings has committed what matters, and beat rings
+        each second anyway.
+        """
+        try:
+            if not self._redis.set(_ring_key(task), 1, nx=True, ex=RING_EXPIRES_S):
+                return False
+            self.app.send_task(task, queue=CONTROL, retry=False, ignore_result=True)
+        except (redis.RedisError, OperationalError) as exc:
+            logger.warning("Could not ring.", extra={"event": "ring_failed", "task": task, "error": str(exc)})
+            return False
+        return True
+
+    def answer(self, task: str) -> None:
+        """The task begins: the next ring counts again."""
+        try:
+            self._redis.delete(_ring_key(task))
+        except redis.RedisError as exc:
+            logger.warning("Could not answer.", extra={"event": "answer_failed", "task": task, "error": str(exc)})
+
+    def was_wiped(self) -> bool:
+        """True once after Redis has lost everything, also the very first time.
+
+        Raises:
+            redis.RedisError: Redis is away.
+        """
+        return bool(self._redis.set(_WIPE_MARK, 1, nx=True))
+
+    def publish(self, messages: Sequence[GenerateMessage]) -> None:
+        """Send the messages in bulk.
+
+        Raises:
+            kombu.exceptions.OperationalError: some may not have arrived; publishing them again is safe.
+        """
+        with self.app.producer_pool.acquire(block=True) as producer, producer.batch(_PUBLISH_BATCH):
+            for message in messages:
+                self.app.send_task(
+                    GENERATE,
+                    task_id=str(message.uuid),
+                    kwargs={
+                        "job_id": message.job_id,
+                        "claim": message.claim,
+                        "model": message.model,
+                        "provider": message.provider,
+                    },
+                    queue=message.queue,
+                    producer=producer,
+                    retry=False,
+                    ignore_result=True,
+                )
+
+    def revoke(self, uuids: Iterable[UUID], *, terminate: bool) -> None:
+        """Tell the workers not to run these, or with `terminate` to stop running them.
+
+        A courtesy: the row in Postgres has the last word.  Never raises.
+        """
+        try:
+            self.app.control.revoke([str(uuid) for uuid in uuids], terminate=terminate, signal="SIGTERM")
+        except (redis.RedisError, OperationalError) as exc:
+            logger.warning("Could not revoke.", extra={"event": "revoke_failed", "error": str(exc)})
+
+    def ping(self) -> None:
+        """Raises redis.RedisError unless Redis answers."""
+        self._redis.ping()
+
+
+def _ring_key(task: str) -> str:
+    return f"darkroom:ring:{task}"

@@ -1,0 +1,43 @@
+"""Celery's entry: `celery -A workers.app worker|beat|flower`."""
+
+from typing import Any
+
+from celery import signals
+
+import broker
+import logs
+from settings import load
+from workers import process
+from workers.heartbeat import Identity
+
+app = broker.create_app(load().require_redis_url())
+app.conf.imports = ("workers.tasks",)
+app.set_current()
+
+
+@signals.setup_logging.connect
+def _configure_logs(**_: Any) -> None:
+    logs.configure(load().log_level)
+
+
+@signals.worker_ready.connect
+def _register(sender: Any, **_: Any) -> None:
+    """The consumer listens: from now on this process counts as a worker."""
+    process.this_one().register(
+        Identity(
+            name=sender.hostname,
+            queues=tuple(queue.name for queue in app.amqp.queues.consume_from.values()),
+            concurrency=sender.controller.concurrency,
+        )
+    )
+
+
+@signals.worker_shutting_down.connect
+def _hand_over(**_: Any) -> None:
+    """No new jobs, and those that run are handed over with their tickets."""
+    process.this_one().running.close()
+
+
+@signals.worker_shutdown.connect
+def _say_goodbye(**_: Any) -> None:
+    process.this_one().heartbeat.stop()

@@ -1,0 +1,379 @@
+"""One job, from a worker's claim to its outcome: small named steps.
+
+    accept → preprocess → assign → submit → watch → postprocess
+
+No transaction is open while a provider talks.  Each step commits what it knows
+before the next begins, so that whoever finds the job after a crash goes on from
+there: with a ticket the provider is asked, never paid again.
+
+Knows nothing of Celery: `tasks.py` says a `Finish` in Celery's words.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TypeVar
+
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+import catalogue
+from catalogue import ModelSpec, Offer
+from models import queries, transitions
+from models.errors import StaleTransition
+from models.job import Job
+from models.lifecycle import StopOutcome
+from models.transitions import Assigned, Claim, Failure, NewOutput, new_token
+from providers.base import CancelOutcome, Done, Failed, GenerationRequest, Provider, RemoteOutput, Running, Ticket
+from providers.errors import (
+    Billed,
+    MalformedResponse,
+    ProviderError,
+    ProviderFault,
+    RateLimited,
+    SubmissionUnknown,
+    TimedOut,
+)
+from storage.errors import StorageError
+from workers.bench import Bench
+from workers.imprint import NotAPicture, imprint, inspect
+from workers.retry import Trouble, next_delay
+from workers.running import StopReason, StopSignal
+
+DEADLINE_S = 600.0
+"""Longest time one worker waits for one attempt; the vendors' own clients wait as long."""
+
+MAX_CHECK_ERRORS = 5
+"""Failures in a row to check or to fetch before the attempt fails: asking is free, a new attempt is not."""
+
+STORAGE_DELAY = timedelta(seconds=15)
+"""Wait when the pictures are made and paid for but our own storage refuses them."""
+
+OFF_DELAY = timedelta(seconds=60)
+"""Wait when the provider that holds the job's ticket has been turned off."""
+
+logger = logging.getLogger("darkroom.generate")
+
+T = TypeVar("T")
+
+
+class Ending(StrEnum):
+    """How a worker's part in a job ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    RETRYING = "retrying"  # back in the queue, for another attempt
+    STOPPED = "stopped"  # killed
+    HANDED_OVER = "handed_over"  # back in the queue, to go on where this one stopped
+    LOST = "lost"  # never ours, or ours no more: nothing was written
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """An ending and its story."""
+
+    ending: Ending
+    reason: str = ""
+    delay: timedelta | None = None
+
+
+class _FinishedEarly(Exception):  # noqa: N818 - a way out, not an error
+    """Leaves the steps with a finish that is already written down."""
+
+    def __init__(self, finish: Finish) -> None:
+        super().__init__(finish.reason)
+        self.finish = finish
+
+
+def generate(bench: Bench, claim: Claim, worker_id: int, stop: StopSignal) -> Finish:
+    """Run a job under its claim; how that ended.
+
+    Safe to call twice with the same claim: the second finds the claim used.
+
+    Args:
+        bench: what this process works with.
+        claim: from the message.
+        worker_id: this process, as registered.
+        stop: looked at between and during the steps.
+    """
+    try:
+        return _Generation(bench, claim, stop).run(worker_id)
+    except _FinishedEarly as early:
+        return early.finish
+    except StaleTransition as stale:
+        return Finish(Ending.LOST, str(stale))
+
+
+class _Generation:
+    """The steps of one job and what they share."""
+
+    def __init__(self, bench: Bench, claim: Claim, stop: StopSignal) -> None:
+        self._bench = bench
+        self._claim = claim
+        self._stop = stop
+
+    def run(self, worker_id: int) -> Finish:
+        job = self._accept(worker_id)
+        spec = self._preprocess(job)
+        attempt = self._assign(job, spec)
+        ticket = self._submit(job, spec, attempt)
+        done = self._watch(attempt, ticket)
+        return self._postprocess(job, attempt, ticket, done)
+
+    # --- the steps -------------------------------------------------------------------------------
+
+    def _accept(self, worker_id: int) -> Job:
+        def write(session: Session) -> Job:
+            transitions.accept(session, self._claim, worker_id)
+            transitions.start_preprocess(session, self._claim)
+            return queries.job(session, self._claim.job_id)
+
+        job = self._write(write)
+        if job.kill_requested_at is not None:
+            self._stop.ask(StopReason.KILLED)
+        return job
+
+    def _preprocess(self, job: Job) -> ModelSpec:
+        """Resolve the input.  The models of today take no files; theirs will be fetched and checked here."""
+        try:
+            return self._bench.catalogue.find(job.model_slug)
+        except catalogue.UnknownModel as exc:
+            raise self._failed(Failure("unknown_model", str(exc)), None) from exc
+
+    def _assign(self, job: Job, spec: ModelSpec) -> Assigned:
+        """The committed intent, or the open attempt of an earlier claim."""
+        offer = self._offer(spec, job.provider)
+
+        def write(session: Session) -> Assigned:
+            transitions.end_preprocess(session, self._claim)
+            return transitions.assign(
+                session, self._claim, provider=offer.provider, remote_id=offer.remote_id
+            )
+
+        return self._write(write)
+
+    def _submit(self, job: Job, spec: ModelSpec, attempt: Assigned) -> Ticket:
+        """The provider's ticket: the stored one, or a new one for a new request."""
+        if attempt.ticket is not None:
+            self._write(lambda session: transitions.start(session, self._claim, attempt.id))
+            return attempt.ticket
+        self._heed_stop(attempt, None)
+        ticket = self._buy(job, spec, attempt)
+        # From here on the provider may be working for us: nothing may come between the answer and this commit.
+        self._write(lambda session: transitions.record_ticket(session, attempt.id, ticket))
+        self._write(lambda session: transitions.start(session, self._claim, attempt.id))
+        return ticket
+
+    def _buy(self, job: Job, spec: ModelSpec, attempt: Assigned) -> Ticket:
+        provider = self._provider(attempt)
+        if attempt.is_taken_over and not provider.submits_once:
+            lost = SubmissionUnknown("the worker that was sending this request died; it may or may not be running")
+            raise self._failed_attempt(attempt, lost)
+        told, extra = catalogue.translate(spec, self._offer(spec, attempt.provider), job.parameters)
+        request = GenerationRequest(
+            key=str(attempt.uuid),
+            attempt=attempt.number,
+            remote_id=attempt.remote_id,
+            parameters=told,
+            extra=extra,
+        )
+        try:
+            return provider.submit(request)
+        except ProviderError as exc:
+            raise self._failed_attempt(attempt, exc) from exc
+
+    def _watch(self, attempt: Assigned, ticket: Ticket) -> Done:
+        """Ask until the provider is done."""
+        provider = self._provider(attempt)
+        deadline = time.monotonic() + DEADLINE_S
+        is_first = True
+        while time.monotonic() < deadline:
+            progress = self._ask(attempt, lambda: provider.check(ticket))
+            if isinstance(progress, Done):
+                return progress
+            if isinstance(progress, Failed):
+                raise self._failed_attempt(attempt, progress.error, progress)
+            if is_first:
+                is_first = False
+                self._first_sign(attempt, progress)
+            if self._stop.wait(progress.poll_after_s):
+                done = self._heed_stop(attempt, ticket)
+                if done is not None:
+                    return done
+        self._cancel(attempt, ticket)
+        raise self._failed_attempt(attempt, TimedOut(f"not finished within {DEADLINE_S:.0f} s"))
+
+    def _first_sign(self, attempt: Assigned, progress: Running) -> None:
+        self._write(lambda session: transitions.output(session, self._claim, attempt.id, progress.log))
+
+    def _postprocess(self, job: Job, attempt: Assigned, ticket: Ticket, done: Done) -> Finish:
+        def begin(session: Session) -> None:
+            transitions.end(session, self._claim, attempt.id)
+            transitions.start_postprocess(session, self._claim, attempt.id)
+
+        self._write(begin)
+        try:
+            outputs = [
+                self._keep(job, attempt, ticket, position, output) for position, output in enumerate(done.outputs)
+            ]
+        except NotAPicture as exc:
+            raise self._failed_attempt(attempt, MalformedResponse(str(exc)), done) from exc
+        except StorageError as exc:
+            raise self._handed_over(attempt, f"storage refused the pictures: {exc}", STORAGE_DELAY) from exc
+        self._write(lambda session: transitions.succeed(session, self._claim, attempt.id, outputs, done.cost_usd))
+        return Finish(Ending.SUCCEEDED)
+
+    def _keep(self, job: Job, attempt: Assigned, ticket: Ticket, position: int, output: RemoteOutput) -> NewOutput:
+        """One picture, from the provider into our storage.  Safe to repeat: same key, same bytes."""
+        provider = self._provider(attempt)
+        content = self._ask(attempt, lambda: provider.fetch(ticket, output))
+        facts = inspect(content)
+        seed = output.seed if output.seed is not None else job.parameters.get("seed")
+        named = imprint(
+            content,
+            {
+                "job": str(job.uuid),
+                "model": job.model_slug,
+                "prompt": job.parameters.get("prompt"),
+                "provider": attempt.provider,
+                "seed": seed,
+            },
+        )
+        name = f"{position}.{facts.extension}"
+        # The attempt is in the key: a late writer of an earlier attempt must not replace a later one's picture.
+        stored = self._bench.storage.put(f"{str(job.uuid)[:2]}/{job.uuid}/{attempt.number}/{name}", named)
+        return NewOutput(
+            name=name,
+            access_key=new_token(),
+            storage_key=stored.key,
+            content_type=facts.content_type,
+            size_bytes=stored.size_bytes,
+            sha256=stored.sha256,
+            width_px=facts.width_px,
+            height_px=facts.height_px,
+            seed=seed,
+        )
+
+    # --- ways out ----------------------------------------------------------------------------------
+
+    def _heed_stop(self, attempt: Assigned, ticket: Ticket | None) -> Done | None:
+        """Stop if asked to; a picture that was finished first is kept.
+
+        Raises:
+            _FinishedEarly: the job was killed, handed over, or is not ours any more.
+        """
+        match self._stop.reason:
+            case None:
+                return None
+            case StopReason.KILLED:
+                return self._kill(attempt, ticket)
+            case StopReason.SHUTDOWN:
+                raise self._handed_over(attempt, "its worker is shutting down", timedelta(0))
+            case StopReason.BURIED:
+                raise _FinishedEarly(Finish(Ending.LOST, "this worker was taken for dead"))
+
+    def _kill(self, attempt: Assigned, ticket: Ticket | None) -> Done | None:
+        how = StopOutcome.NEVER_STARTED
+        if ticket is not None:
+            outcome = self._cancel(attempt, ticket)
+            if outcome is CancelOutcome.FINISHED_FIRST:
+                progress = self._ask(attempt, lambda: self._provider(attempt).check(ticket))
+                if isinstance(progress, Done):
+                    return progress
+            cancelled = outcome is CancelOutcome.CANCELLED
+            how = StopOutcome.CANCELLED if cancelled else StopOutcome.CANNOT_CANCEL
+        elif attempt.is_taken_over:
+            how = StopOutcome.UNKNOWN
+        self._write(lambda session: transitions.kill(session, self._claim, how, attempt.id))
+        raise _FinishedEarly(Finish(Ending.STOPPED, how))
+
+    def _cancel(self, attempt: Assigned, ticket: Ticket) -> CancelOutcome:
+        try:
+            return self._provider(attempt).cancel(ticket)
+        except ProviderError as exc:
+            logger.warning("Could not cancel.", extra=self._fields(event="cancel_failed", error=exc.code))
+            return CancelOutcome.CANNOT_CANCEL
+
+    def _handed_over(self, attempt: Assigned, reason: str, delay: timedelta) -> _FinishedEarly:
+        self._write(lambda session: transitions.hand_over(session, self._claim, attempt.id, reason, delay))
+        return _FinishedEarly(Finish(Ending.HANDED_OVER, reason, delay))
+
+    def _failed_attempt(
+        self, attempt: Assigned, error: ProviderError, seen: Done | Failed | None = None
+    ) -> _FinishedEarly:
+        """Another attempt later if that can cost nothing twice; else the end."""
+        failure = Failure(
+            code=error.code,
+            message=error.message,
+            cost_usd=None if seen is None else seen.cost_usd,
+            is_unknown=isinstance(error, SubmissionUnknown),
+        )
+        trouble = Trouble(
+            # What may have been billed is not bought again.
+            retryable=error.retryable and error.billed is Billed.NO,
+            retry_after_s=error.retry_after_s,
+            counts=not isinstance(error, RateLimited),
+        )
+        counted = self._write(lambda session: queries.counted_attempts(session, self._claim.job_id))
+        delay = next_delay(trouble, counted + trouble.counts, random.random())  # noqa: S311 - spreads retries
+        if delay is None:
+            return self._failed(failure, attempt.id)
+        self._write(lambda session: transitions.retry(session, self._claim, attempt.id, failure, delay))
+        return _FinishedEarly(Finish(Ending.RETRYING, failure.message, delay))
+
+    def _failed(self, failure: Failure, attempt_id: int | None) -> _FinishedEarly:
+        self._write(lambda session: transitions.fail(session, self._claim, failure, attempt_id))
+        return _FinishedEarly(Finish(Ending.FAILED, f"{failure.code}: {failure.message}"))
+
+    # --- how every step asks and writes --------------------------------------------------------------
+
+    def _ask(self, attempt: Assigned, question: Callable[[], T]) -> T:
+        """The provider's answer to a question that is free to repeat."""
+        for failures in range(1, MAX_CHECK_ERRORS + 1):
+            try:
+                return question()
+            except ProviderFault as exc:
+                if failures == MAX_CHECK_ERRORS:
+                    raise self._failed_attempt(attempt, exc) from exc
+                logger.warning("The provider did not answer.", extra=self._fields(event="ask_failed", error=exc.code))
+                self._stop.wait(exc.retry_after_s or min(30.0, 2.0**failures))
+            except ProviderError as exc:
+                raise self._failed_attempt(attempt, exc) from exc
+        raise AssertionError("unreachable: the last failure raises")
+
+    def _write(self, write: Callable[[Session], T]) -> T:
+        """One unit of work, tried until Postgres takes it.
+
+        While Postgres is away the worker keeps what it knows; a ticket must not be
+        dropped because a server restarts.
+        """
+        delay_s = 0.1
+        while True:
+            try:
+                with self._bench.database.transaction() as session:
+                    return write(session)
+            except (OperationalError, PoolTimeout) as exc:
+                logger.warning("Postgres is away.", extra=self._fields(event="postgres_away", error=str(exc)))
+                time.sleep(delay_s)
+                delay_s = min(5.0, 2 * delay_s)
+
+    def _offer(self, spec: ModelSpec, provider: str | None) -> Offer:
+        offer = None if provider is None else spec.offer(provider)
+        if offer is None:
+            raise self._failed(Failure("no_offer", f"{provider} does not sell {spec.slug}"), None)
+        return offer
+
+    def _provider(self, attempt: Assigned) -> Provider:
+        provider = self._bench.providers.get(attempt.provider)
+        if provider is None:
+            # Its ticket may be worth money: wait until the provider is on again.
+            raise self._handed_over(attempt, f"provider {attempt.provider} is off", OFF_DELAY)
+        return provider
+
+    def _fields(self, **fields: object) -> dict[str, object]:
+        return {"job_id": self._claim.job_id, "claim": self._claim.number, **fields}

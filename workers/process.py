@@ -1,0 +1,55 @@
+"""This worker process: its bench, the jobs it runs, its heartbeat.
+
+One per operating system process.  A prefork child makes its own bench; its
+parent has the heartbeat.
+"""
+
+import os
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from celery import Celery, current_app
+
+from models.session import Database
+from settings import load
+from workers.bench import Bench, lay_out
+from workers.heartbeat import Heartbeat, Identity
+from workers.running import RunningJobs
+
+
+@dataclass(slots=True)
+class Process:
+    """What belongs to one process."""
+
+    bench: Bench
+    running: RunningJobs = field(default_factory=RunningJobs)
+    _heartbeat: Heartbeat | None = None
+
+    @property
+    def heartbeat(self) -> Heartbeat:
+        """Its signs of life.
+
+        Raises:
+            RuntimeError: this process runs no jobs of its own (a prefork child).
+        """
+        if self._heartbeat is None:
+            raise RuntimeError("this process is not registered as a worker")
+        return self._heartbeat
+
+    def register(self, identity: Identity) -> None:
+        """Begin to show signs of life."""
+        database = Database(load().require_database_url(), pool_size=1)
+        self._heartbeat = Heartbeat(database, identity, self.running)
+        self._heartbeat.start()
+
+
+def this_one() -> Process:
+    """The process we are in."""
+    return _made_in(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _made_in(_pid: int) -> Process:
+    """Keyed by pid: a forked child must not use its parent's connections."""
+    app: Celery = current_app._get_current_object()  # noqa: SLF001 - the only way past Celery's proxy
+    return Process(lay_out(load(), app))

@@ -1,0 +1,56 @@
+"""Which provider makes a job's picture.  Pure: it is told what is free and decides."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Waiting(Protocol):
+    """What routing needs to know of a waiting job."""
+
+    @property
+    def id(self) -> int:
+        """Its number."""
+
+    @property
+    def model_slug(self) -> str:
+        """What it asks for."""
+
+    @property
+    def wanted_provider(self) -> str | None:
+        """The provider its caller insists on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A job's turn: which job, at which provider."""
+
+    job_id: int
+    provider: str
+
+
+def choose(
+    waiting: Sequence[Waiting], offers: Mapping[str, Sequence[str]], free_slots: Mapping[str, int]
+) -> list[Pick]:
+    """The picks for `waiting`, in their order, as far as the slots reach.
+
+    Args:
+        waiting: jobs in the order of their turn.
+        offers: the providers that sell each model and are on, in the order of preference.
+        free_slots: jobs each provider may still take.
+    """
+    left = dict(free_slots)
+    picks = []
+    for job in waiting:
+        provider = next((name for name in _candidates(job, offers) if left.get(name, 0) > 0), None)
+        if provider is not None:
+            left[provider] -= 1
+            picks.append(Pick(job.id, provider))
+    return picks
+
+
+def _candidates(job: Waiting, offers: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    sold_by = offers.get(job.model_slug, ())
+    if job.wanted_provider is None:
+        return sold_by
+    return [name for name in sold_by if name == job.wanted_provider]
