@@ -119,7 +119,9 @@ class Broker:
         try:
             self._redis.delete(_ring_key(task))
         except redis.RedisError as exc:
-            logger.warning("Could not answer.", extra={"event": "answer_failed", "task": task, "error": str(exc)})
+            logger.warning(
+                "Could not answer.", extra={"event": "answer_failed", "task": task, "error": str(exc)}
+            )
 
     def was_wiped(self) -> bool:
         """True once after Redis has lost everything, also the very first time.

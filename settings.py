@@ -96,7 +96,11 @@ class Settings(BaseSettings):
     @field_validator("allow_private_urls", mode="before")
     @classmethod
     def _split_hosts(cls, value: object) -> object:
-        return tuple(host.strip() for host in value.split(",") if host.strip()) if isinstance(value, str) else value
+        return (
+            tuple(host.strip() for host in value.split(",") if host.strip())
+            if isinstance(value, str)
+            else value
+        )
 
     @field_validator("sandbox_latency_s", mode="before")
     @classmethod

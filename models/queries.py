@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -149,12 +149,12 @@ def campaign_counts(session: Session, campaign_id: int) -> dict[str, int]:
 # --- dispatch --------------------------------------------------------------------------------------
 
 
-def ready_jobs(session: Session, limit: int) -> Sequence[Row[Any]]:
+def ready_jobs(session: Session, limit: int) -> list[Row[Any]]:
     """(id, model_slug, parameters, wanted_provider) of what waits and is due, in the order of its turn.
 
     Plain priority, then age.
     """
-    return session.execute(
+    rows = session.execute(
         select(Job.id, Job.model_slug, Job.parameters, Job.wanted_provider)
         .where(
             Job.status == Status.QUEUE,
@@ -164,7 +164,8 @@ def ready_jobs(session: Session, limit: int) -> Sequence[Row[Any]]:
         )
         .order_by(Job.priority.desc(), Job.id)
         .limit(limit)
-    ).all()
+    )
+    return list(rows)
 
 
 def in_flight(session: Session) -> dict[str, int]:
@@ -213,7 +214,7 @@ def capacity(session: Session, queue: str) -> int:
     return sum(worker.concurrency for worker in live_workers(session) if queue in worker.queues)
 
 
-def dead_workers(session: Session) -> Sequence[Row[Any]]:
+def dead_workers(session: Session) -> list[Row[Any]]:
     """(id, name, why) of workers that have not ended in order and give no sign of life.
 
     `why` is "killed" when the lock is gone, "silent" when only the row is stale.
@@ -222,7 +223,7 @@ def dead_workers(session: Session) -> Sequence[Row[Any]]:
     locked = _holds_its_lock()
     killed = ~locked & (Worker.seen_at < now - LOCKLESS_AFTER)
     silent = Worker.seen_at < now - SILENT_AFTER
-    return session.execute(
+    rows: Result[Any] = session.execute(
         select(Worker.id, Worker.name, locked.label("is_locked"))
         .where(
             Worker.ended_at.is_(None),
@@ -230,25 +231,28 @@ def dead_workers(session: Session) -> Sequence[Row[Any]]:
             func.pg_postmaster_start_time() < now - RESTART_GRACE,
         )
         .order_by(Worker.id)
-    ).all()
+    )
+    return list(rows)
 
 
-def held_jobs(session: Session, worker_id: int) -> Sequence[Row[Any]]:
+def held_jobs(session: Session, worker_id: int) -> list[Row[Any]]:
     """(id, claim, is_wanted_dead) of the jobs that this worker holds."""
-    return session.execute(
+    rows: Result[Any] = session.execute(
         select(Job.id, Job.claim, Job.kill_requested_at.is_not(None).label("is_wanted_dead")).where(
             Job.worker_id == worker_id, Job.outcome.is_(None)
         )
-    ).all()
+    )
+    return list(rows)
 
 
-def unheld_kills(session: Session) -> Sequence[Row[Any]]:
+def unheld_kills(session: Session) -> list[Row[Any]]:
     """(id, claim, attempt_id, provider, ticket) of killed jobs that no worker holds."""
-    return session.execute(
+    rows = session.execute(
         select(Job.id, Job.claim, Attempt.id.label("attempt_id"), Attempt.provider, Attempt.ticket)
         .outerjoin(Attempt, (Attempt.job_id == Job.id) & Attempt.state.in_(OPEN_ATTEMPTS))
         .where(Job.status == Status.QUEUE, Job.kill_requested_at.is_not(None))
-    ).all()
+    )
+    return list(rows)
 
 
 def overdue_kills(session: Session) -> Sequence[UUID]:
@@ -260,8 +264,3 @@ def overdue_kills(session: Session) -> Sequence[UUID]:
             Job.kill_requested_at < func.clock_timestamp() - KILL_OVERDUE_AFTER,
         )
     ).all()
-
-
-def utc_now(session: Session) -> datetime:
-    """The database's clock, which every machine shares."""
-    return session.execute(select(func.clock_timestamp())).scalar_one()

@@ -460,6 +460,7 @@ def _step(
     session: Session,
     arrow: Arrow,
     claim: Claim,
+    /,  # `values` has a claim of its own when the job changes hands
     *,
     attempt_id: int | None = None,
     reason: str | None = None,
@@ -522,7 +523,9 @@ def _open_attempt(session: Session, job_id: int) -> Attempt | None:
 
 
 def _new_attempt(session: Session, job_id: int, provider: str, remote_id: str) -> Attempt:
-    earlier = select(func.coalesce(func.max(Attempt.number), 0)).where(Attempt.job_id == job_id).scalar_subquery()
+    earlier = (
+        select(func.coalesce(func.max(Attempt.number), 0)).where(Attempt.job_id == job_id).scalar_subquery()
+    )
     attempt = Attempt(job_id=job_id, number=earlier + 1, provider=provider, remote_id=remote_id)
     session.add(attempt)
     session.flush()

@@ -78,7 +78,9 @@ def _hand_out(session: Session, picks: Iterable[Pick]) -> list[GenerateMessage]:
     for pick in picks:
         by_provider[pick.provider].append(pick.job_id)
     return [
-        GenerateMessage(job_id=row.id, uuid=row.uuid, claim=row.claim, model=row.model_slug, provider=provider)
+        GenerateMessage(
+            job_id=row.id, uuid=row.uuid, claim=row.claim, model=row.model_slug, provider=provider
+        )
         for provider, job_ids in by_provider.items()
         for row in transitions.dispatch(session, provider, job_ids)
     ]

@@ -29,7 +29,16 @@ from models.errors import StaleTransition
 from models.job import Job
 from models.lifecycle import StopOutcome
 from models.transitions import Assigned, Claim, Failure, NewOutput, new_token
-from providers.base import CancelOutcome, Done, Failed, GenerationRequest, Provider, RemoteOutput, Running, Ticket
+from providers.base import (
+    CancelOutcome,
+    Done,
+    Failed,
+    GenerationRequest,
+    Provider,
+    RemoteOutput,
+    Running,
+    Ticket,
+)
 from providers.errors import (
     Billed,
     MalformedResponse,
@@ -172,7 +181,9 @@ class _Generation:
     def _buy(self, job: Job, spec: ModelSpec, attempt: Assigned) -> Ticket:
         provider = self._provider(attempt)
         if attempt.is_taken_over and not provider.submits_once:
-            lost = SubmissionUnknown("the worker that was sending this request died; it may or may not be running")
+            lost = SubmissionUnknown(
+                "the worker that was sending this request died; it may or may not be running"
+            )
             raise self._failed_attempt(attempt, lost)
         told, extra = catalogue.translate(spec, self._offer(spec, attempt.provider), job.parameters)
         request = GenerationRequest(
@@ -219,16 +230,21 @@ class _Generation:
         self._write(begin)
         try:
             outputs = [
-                self._keep(job, attempt, ticket, position, output) for position, output in enumerate(done.outputs)
+                self._keep(job, attempt, ticket, position, output)
+                for position, output in enumerate(done.outputs)
             ]
         except NotAPicture as exc:
             raise self._failed_attempt(attempt, MalformedResponse(str(exc)), done) from exc
         except StorageError as exc:
             raise self._handed_over(attempt, f"storage refused the pictures: {exc}", STORAGE_DELAY) from exc
-        self._write(lambda session: transitions.succeed(session, self._claim, attempt.id, outputs, done.cost_usd))
+        self._write(
+            lambda session: transitions.succeed(session, self._claim, attempt.id, outputs, done.cost_usd)
+        )
         return Finish(Ending.SUCCEEDED)
 
-    def _keep(self, job: Job, attempt: Assigned, ticket: Ticket, position: int, output: RemoteOutput) -> NewOutput:
+    def _keep(
+        self, job: Job, attempt: Assigned, ticket: Ticket, position: int, output: RemoteOutput
+    ) -> NewOutput:
         """One picture, from the provider into our storage.  Safe to repeat: same key, same bytes."""
         provider = self._provider(attempt)
         content = self._ask(attempt, lambda: provider.fetch(ticket, output))
@@ -340,7 +356,9 @@ class _Generation:
             except ProviderFault as exc:
                 if failures == MAX_CHECK_ERRORS:
                     raise self._failed_attempt(attempt, exc) from exc
-                logger.warning("The provider did not answer.", extra=self._fields(event="ask_failed", error=exc.code))
+                logger.warning(
+                    "The provider did not answer.", extra=self._fields(event="ask_failed", error=exc.code)
+                )
                 self._stop.wait(exc.retry_after_s or min(30.0, 2.0**failures))
             except ProviderError as exc:
                 raise self._failed_attempt(attempt, exc) from exc

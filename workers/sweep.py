@@ -93,7 +93,9 @@ def _stop_at_provider(provider: Provider | None, job: Row[Any]) -> StopOutcome:
     try:
         cancelled = provider.cancel(job.ticket) is CancelOutcome.CANCELLED
     except ProviderError as exc:
-        logger.warning("Could not cancel.", extra={"event": "cancel_failed", "job_id": job.id, "error": exc.code})
+        logger.warning(
+            "Could not cancel.", extra={"event": "cancel_failed", "job_id": job.id, "error": exc.code}
+        )
         cancelled = False
     return StopOutcome.CANCELLED if cancelled else StopOutcome.CANNOT_CANCEL
 

@@ -1,0 +1,75 @@
+"""A real PostgreSQL and a real Redis for every test that asks for them; no server needed beforehand."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import psycopg
+import pytest
+import redis
+from cli import embedded
+from migrations import runner
+from models.session import Database
+from sqlalchemy import make_url
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """`database_url, redis_url` of two servers that live as long as the test run."""
+    with embedded.throwaway(tmp_path_factory.mktemp("servers")) as urls:
+        yield urls
+
+
+@pytest.fixture(scope="session")
+def template(servers: tuple[str, str]) -> str:
+    """The name of a migrated database to copy."""
+    url = make_url(servers[0])
+    _execute(url, "CREATE DATABASE template_darkroom")
+    runner.upgrade(_on(url, "template_darkroom"))
+    return "template_darkroom"
+
+
+@pytest.fixture
+def empty_database_url(servers: tuple[str, str]) -> Iterator[str]:
+    """A database of this test's own, without a table."""
+    yield from _own_database(servers[0], "template0")
+
+
+@pytest.fixture
+def database_url(servers: tuple[str, str], template: str) -> Iterator[str]:
+    """A migrated database of this test's own."""
+    yield from _own_database(servers[0], template)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """The way to this test's database."""
+    opened = Database(database_url)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def redis_url(servers: tuple[str, str]) -> str:
+    """An empty Redis."""
+    with redis.Redis.from_url(servers[1]) as client:
+        client.flushall()
+    return servers[1]
+
+
+def _own_database(server_url, template) -> Iterator[str]:
+    url = make_url(server_url)
+    name = f"test_{next(_numbers)}"
+    _execute(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _on(url, name)
+    _execute(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _on(url, name) -> str:
+    return url.set(database=name).render_as_string(hide_password=False)
+
+
+def _execute(url, statement) -> None:
+    with psycopg.connect(_on(url, "postgres"), autocommit=True) as connection:
+        connection.execute(statement)
