@@ -4,6 +4,8 @@ import ast
 import importlib.util
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -11,6 +13,7 @@ import pytest
 import yaml
 
 import broker
+from cli import children
 from settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -128,6 +131,21 @@ def test_every_setting_reaches_some_container():
 # --- commands -------------------------------------------------------------------------------------
 
 
+def test_the_containers_run_what_darkroom_up_runs():
+    everywhere = "0.0.0.0"  # noqa: S104 - inside a container
+    started = {
+        "api": children.api(everywhere, 8000, {}),
+        "worker-remote": children.remote_worker(100, "", {}),
+        "worker-control": children.control_worker("", {}),
+        "beat": children.beat({}),
+        "flower": children.flower(everywhere, 5555, {}),
+    }
+
+    assert {name: COMMANDS[name] for name in started} == {
+        name: list(child.argv[child.argv.index("-m") + 1 :]) for name, child in started.items()
+    }
+
+
 @pytest.mark.parametrize("name", CELERY)
 def test_celery_finds_the_app(name):
     words = CELERY[name]
@@ -177,13 +195,13 @@ def test_uvicorn_finds_the_factory():
 
 
 def test_darkroom_knows_the_command_that_migrates():
-    from cli.main import cli
+    darkroom = Path(sys.executable).with_name("darkroom")
 
-    command = cli
-    for word in COMMANDS["migrate"][1:]:
-        command = command.get_command(click.Context(command), word)
+    asked = subprocess.run(
+        [darkroom, *COMMANDS["migrate"][1:], "--help"], check=False, capture_output=True, text=True
+    )
 
-        assert command is not None, f"darkroom has no {word!r} here"
+    assert asked.returncode == 0, asked.stderr
 
 
 def names_defined_in(module: str) -> set[str]:
