@@ -1,0 +1,171 @@
+"""Real worker processes to start, freeze and kill, over a real PostgreSQL and a real Redis."""
+
+import inspect
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import settings
+from broker import Broker, create_app
+from cli import embedded
+from migrations import runner
+from models import queries, transitions
+from models.job import Job
+from models.project import AuthMode, Project
+from models.session import Database
+from models.transitions import EnqueuedJob, NewJob
+from sqlalchemy import select
+
+DEADLINE_S = 90.0
+"""Generous: a slow machine must not fail what is right."""
+
+MODEL = "black-forest-labs/flux-pro-1-1"
+
+
+def eventually(condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
+    """Wait until the condition holds; fail when it does not."""
+    end = time.monotonic() + deadline_s
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < end, f"not within {deadline_s} s: {inspect.getsource(condition).strip()}"
+        pause.wait(0.05)
+
+
+@dataclass
+class Town:
+    """A database, a Redis, and the worker processes a test starts."""
+
+    database_url: str
+    redis_url: str
+    home: Path
+    database: Database
+    broker: Broker
+    project_id: int
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, role: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        """One Celery process, as `darkroom up` starts it."""
+        log = self.home / f"{role}.log"
+        with log.open("ab") as output:
+            process = self._spawn(arguments, environment, output)
+        self.processes.append(process)
+        return process
+
+    def _spawn(self, arguments, environment, output) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "workers.app", *arguments],
+            env=settings.child_environment(
+                DATABASE_URL=self.database_url,
+                REDIS_URL=self.redis_url,
+                DARKROOM_HOME=str(self.home),
+                **environment,
+            ),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+    def start_remote(self, name: str = "remote", latency: str = "0.2") -> subprocess.Popen[bytes]:
+        """A gevent worker for `remote`, registered and alive."""
+        arguments = "-P gevent -c 40 -Q remote --without-gossip --without-mingle --loglevel INFO -E".split()
+        process = self.start(
+            name, "worker", *arguments, "-n", f"{name}@%h", DARKROOM_SANDBOX_LATENCY=latency
+        )
+        eventually(lambda: self.is_registered(process.pid))
+        return process
+
+    def start_control(self) -> subprocess.Popen[bytes]:
+        """A prefork worker for `control`, and a beat to ring for it."""
+        arguments = "-P prefork -c 2 -Q control,deliver --without-gossip --without-mingle --loglevel INFO -E".split()
+        process = self.start("control", "worker", *arguments, "-n", "control@%h")
+        self.start("beat", "beat", "--loglevel", "INFO", "--pidfile=")
+        eventually(lambda: self.is_registered(process.pid))
+        return process
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """kill -9, and gone."""
+        process.kill()
+        process.wait(timeout=10)
+
+    def eventually(self, condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
+        """Wait until the condition holds; fail when it does not."""
+        eventually(condition, deadline_s)
+
+    def is_registered(self, pid: int) -> bool:
+        """Whether this process counts as a live worker."""
+        with self.database.transaction() as session:
+            return any(worker.pid == pid for worker in queries.live_workers(session))
+
+    def enqueue(self, count: int = 1, **demands: str) -> list[EnqueuedJob]:
+        """Jobs in the queue; `demands` are the sandbox's."""
+        with self.database.transaction() as session:
+            jobs = transitions.enqueue(
+                session,
+                [
+                    NewJob(
+                        self.project_id,
+                        MODEL,
+                        {
+                            "prompt": f"a lighthouse, number {number}",
+                            "promptUpsampling": False,
+                            "safetyTolerance": 2,
+                            "aspectRatio": "1:1",
+                            "seed": number,
+                            "outputFormat": "png",
+                            **{f"sandbox.{name}": value for name, value in demands.items()},
+                        },
+                    )
+                    for number in range(count)
+                ],
+            )
+        self.broker.ring()
+        return jobs
+
+    def jobs(self, wanted: Sequence[EnqueuedJob]) -> list[Job]:
+        """The jobs as they are now."""
+        with self.database.transaction() as session:
+            return list(session.scalars(select(Job).where(Job.id.in_([job.id for job in wanted])).order_by(Job.id)))
+
+    def job(self, wanted: EnqueuedJob) -> Job:
+        """The job as it is now."""
+        return self.jobs([wanted])[0]
+
+    def have_ended(self, wanted: Sequence[EnqueuedJob]) -> bool:
+        """Whether all of them have an outcome."""
+        return all(job.outcome is not None for job in self.jobs(wanted))
+
+    def trail(self, wanted: EnqueuedJob) -> list[tuple[str, str | None]]:
+        """(status, reason) of everything that happened to a job."""
+        with self.database.transaction() as session:
+            return [(event.status.value, event.reason) for event in queries.trail(session, wanted.id)]
+
+    def accepted_tickets(self) -> list[str]:
+        """What the sandbox says it accepted, in the order of its log lines, from every worker's log."""
+        lines = [line for log in sorted(self.home.glob("*.log")) for line in log.read_text().splitlines()]
+        return [
+            line.split("ticket=")[1].split()[0] for line in lines if "event=sandbox_accepted" in line
+        ]
+
+
+@pytest.fixture
+def town(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Town]:
+    """Nothing runs yet."""
+    database = Database(database_url, pool_size=4)
+    with database.transaction() as session:
+        project = Project(name="p", auth=AuthMode.KEY, api_key="key", api_secret="secret")
+        session.add(project)
+        session.flush()
+        project_id = project.id
+    built = Town(database_url, redis_url, tmp_path, database, Broker(create_app(redis_url)), project_id)
+    yield built
+    for process in built.processes:
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+        process.wait(timeout=10)
+    database.dispose()
