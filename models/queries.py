@@ -1,6 +1,6 @@
 """Every SELECT that more than one room needs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -149,18 +149,23 @@ def campaign_counts(session: Session, campaign_id: int) -> dict[str, int]:
 # --- dispatch --------------------------------------------------------------------------------------
 
 
-def ready_jobs(session: Session, limit: int) -> list[Row[Any]]:
-    """(id, model_slug, parameters, wanted_provider) of what waits and is due, in the order of its turn.
+def ready_jobs(
+    session: Session, model_slugs: Collection[str], providers: Collection[str], limit: int
+) -> list[Row[Any]]:
+    """(id, model_slug, wanted_provider) of what waits, is due and can be served now, in the order of its turn.
 
-    Plain priority, then age.
+    Plain priority, then age.  What cannot be served now, because its provider is
+    off or full, is passed over, so that it holds up nobody.
     """
-    rows = session.execute(
-        select(Job.id, Job.model_slug, Job.parameters, Job.wanted_provider)
+    rows: Result[Any] = session.execute(
+        select(Job.id, Job.model_slug, Job.wanted_provider)
         .where(
             Job.status == Status.QUEUE,
             Job.dispatched_at.is_(None),
             Job.kill_requested_at.is_(None),
             Job.run_at <= func.clock_timestamp(),
+            Job.model_slug.in_(model_slugs),
+            or_(Job.wanted_provider.is_(None), Job.wanted_provider.in_(providers)),
         )
         .order_by(Job.priority.desc(), Job.id)
         .limit(limit)

@@ -7,10 +7,11 @@ Postgres, where stopping, pausing or re-ordering a million jobs is one UPDATE.
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from kombu.exceptions import OperationalError
 from redis import RedisError
-from sqlalchemy import func, select, true
+from sqlalchemy import Row, func, select, true
 from sqlalchemy.orm import Session
 
 from broker import LOCAL, REMOTE, Broker, GenerateMessage
@@ -39,9 +40,7 @@ def dispatch(database: Database, broker: Broker, offers: Mapping[str, tuple[str,
         # Two deciding at once would both count the same slots as free.
         session.execute(select(func.pg_advisory_xact_lock(DISPATCH_LOCK)))
         free = _free_slots(session, offers)
-        wanted = min(WINDOW, sum(free.values()))
-        waiting = queries.ready_jobs(session, wanted) if wanted else []
-        messages = _hand_out(session, choose(waiting, offers, free))
+        messages = _hand_out(session, choose(_whose_turn(session, offers, free), offers, free))
     if messages:
         _publish(broker, messages)
     return len(messages)
@@ -70,6 +69,17 @@ def _free_slots(session: Session, offers: Mapping[str, tuple[str, ...]]) -> dict
         provider: max(0, capacity[LOCAL if provider == LOCAL else REMOTE] - taken.get(provider, 0))
         for provider in providers
     }
+
+
+def _whose_turn(
+    session: Session, offers: Mapping[str, tuple[str, ...]], free: Mapping[str, int]
+) -> list[Row[Any]]:
+    """As many waiting jobs as there are free slots, in the order of their turn."""
+    open_now = {provider for provider, slots in free.items() if slots}
+    slugs = {slug for slug, sold_by in offers.items() if open_now.intersection(sold_by)}
+    if not slugs:
+        return []
+    return queries.ready_jobs(session, slugs, open_now, min(WINDOW, sum(free.values())))
 
 
 def _hand_out(session: Session, picks: Iterable[Pick]) -> list[GenerateMessage]:

@@ -196,7 +196,7 @@ def test_a_retry_waits_and_keeps_the_failed_attempt(database, claim, worker_id):
         )
 
     with database.transaction() as session:
-        assert queries.ready_jobs(session, 10) == []  # not due yet
+        assert queries.ready_jobs(session, ["a/b"], ["sandbox"], 10) == []  # not due yet
         assert [(a.state, a.error_code) for a in queries.attempts(session, claim.job_id)] == [
             (AttemptState.FAILED, "unavailable")
         ]
@@ -266,7 +266,7 @@ def test_a_rescued_job_with_an_open_attempt_is_killed_not_cancelled(database, cl
         assert not transitions.cancel(session, claim.job_id)
         assert transitions.request_kill(session, claim.job_id)
         assert [row.ticket for row in queries.unheld_kills(session)] == [{"id": "t"}]
-        assert queries.ready_jobs(session, 10) == []  # not run again meanwhile
+        assert queries.ready_jobs(session, ["a/b"], ["sandbox"], 10) == []  # not run again meanwhile
 
 
 def test_a_recalled_job_refuses_its_first_message(database, claim, worker_id):
@@ -306,4 +306,4 @@ def test_turns_go_by_priority_then_age(database, project_id):
         )
 
     with database.transaction() as session:
-        assert [row.id for row in queries.ready_jobs(session, 10)] == [high.id, also_high.id, low.id]
+        assert [row.id for row in queries.ready_jobs(session, ["a/b"], ["sandbox"], 10)] == [high.id, also_high.id, low.id]

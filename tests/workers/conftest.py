@@ -1,0 +1,131 @@
+"""A worker's bench with a provider that does as it is told."""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import catalogue
+import pytest
+import storage
+from broker import Broker, create_app
+from models import transitions
+from models.project import AuthMode, Project
+from models.session import Database
+from models.transitions import Claim, NewJob
+from models.worker import Worker
+from providers.base import CancelOutcome, Done, GenerationRequest, Progress, RemoteOutput, Ticket
+from providers.sandbox import Provider as Sandbox
+from workers.bench import Bench
+
+MODEL = "black-forest-labs/flux-pro-1-1"
+PARAMETERS = {
+    "prompt": "a lighthouse",
+    "promptUpsampling": False,
+    "safetyTolerance": 2,
+    "aspectRatio": "1:1",
+    "seed": 7,
+    "outputFormat": "png",
+}
+
+
+class Obedient:
+    """A provider whose every answer the test writes; counts what it was asked."""
+
+    name = "sandbox"
+
+    def __init__(self) -> None:
+        self.submits_once = True
+        self.submitted: list[GenerationRequest] = []
+        self.cancelled: list[Ticket] = []
+        self.on_submit: Callable[[], None] = lambda: None
+        self.on_check: Callable[[], Progress] = lambda: Done((RemoteOutput("0", "image/png", 7),), Decimal("0.04"))
+        self.on_fetch: Callable[[], bytes] = a_picture
+        self.cancel_outcome = CancelOutcome.CANCELLED
+
+    def submit(self, request: GenerationRequest) -> Ticket:
+        self.submitted.append(request)
+        self.on_submit()
+        return {"id": request.key}
+
+    def check(self, ticket: Ticket) -> Progress:
+        return self.on_check()
+
+    def cancel(self, ticket: Ticket) -> CancelOutcome:
+        self.cancelled.append(ticket)
+        return self.cancel_outcome
+
+    def fetch(self, ticket: Ticket, output: RemoteOutput) -> bytes:
+        return self.on_fetch()
+
+
+def a_picture() -> bytes:
+    """A small real PNG."""
+    sandbox = Sandbox(latency_s=(0, 0))
+    ticket = sandbox.submit(
+        GenerationRequest(
+            "00000000-0000-4000-8000-000000000000",
+            1,
+            "sandbox",
+            {"prompt": "x", "seed": 1, "width": 64, "height": 64, "output_format": "png"},
+            {},
+        )
+    )
+    done = sandbox.check(ticket)
+    assert isinstance(done, Done)
+    return sandbox.fetch(ticket, done.outputs[0])
+
+
+@pytest.fixture
+def provider() -> Obedient:
+    return Obedient()
+
+
+@pytest.fixture
+def bench(database: Database, redis_url: str, tmp_path, provider: Obedient) -> Bench:
+    return Bench(
+        database=database,
+        broker=Broker(create_app(redis_url)),
+        catalogue=catalogue.load(),
+        providers={"sandbox": provider},
+        storage=storage.connect((tmp_path / "outputs").as_uri()),
+    )
+
+
+@pytest.fixture
+def worker_id(database: Database) -> int:
+    with database.transaction() as session:
+        worker = Worker(name="remote@here", host="here", pid=1, queues=["remote"], concurrency=4)
+        session.add(worker)
+        session.flush()
+        return worker.id
+
+
+@pytest.fixture
+def project_id(database: Database) -> int:
+    with database.transaction() as session:
+        project = Project(name="p", auth=AuthMode.KEY, api_key="key", api_secret="secret")
+        session.add(project)
+        session.flush()
+        return project.id
+
+
+@pytest.fixture
+def enqueue(database: Database, project_id: int):
+    """`enqueue(**columns) -> id` of a new job."""
+
+    def make(**columns) -> int:
+        with database.transaction() as session:
+            return transitions.enqueue(session, [NewJob(project_id, MODEL, PARAMETERS, **columns)])[0].id
+
+    return make
+
+
+@pytest.fixture
+def dispatched(database: Database, enqueue):
+    """`dispatched(job_id=None) -> Claim` of a job whose message is on the way."""
+
+    def give(job_id: int | None = None) -> Claim:
+        with database.transaction() as session:
+            [row] = transitions.dispatch(session, "sandbox", [job_id or enqueue()])
+            return Claim(row.id, row.claim)
+
+    return give

@@ -1,0 +1,211 @@
+"""What is looked after each second."""
+
+from datetime import timedelta
+
+import pytest
+from models import queries, transitions
+from models.job import Job
+from models.lifecycle import Outcome, Status, StopOutcome
+from models.worker import LOCK_NAMESPACE, Worker
+from sqlalchemy import func, select, text, update
+from workers import sweep
+from workers.generate import generate
+from workers.heartbeat import Heartbeat, Identity
+from workers.running import RunningJobs, StopSignal
+
+
+@pytest.fixture(autouse=True)
+def _postgres_started_long_ago(monkeypatch):
+    monkeypatch.setattr(queries, "RESTART_GRACE", timedelta(0))
+
+
+@pytest.fixture
+def lock(database, worker_id):
+    """The worker's advisory lock, held."""
+    with database.engine.connect() as connection:
+        connection.execute(select(func.pg_advisory_lock(LOCK_NAMESPACE, worker_id)))
+        connection.commit()
+        yield connection
+        connection.execute(text("SELECT pg_advisory_unlock_all()"))
+
+
+def _seen(database, worker_id, seconds_ago) -> None:
+    with database.transaction() as session:
+        session.execute(
+            update(Worker)
+            .where(Worker.id == worker_id)
+            .values(seen_at=func.clock_timestamp() - timedelta(seconds=seconds_ago))
+        )
+
+
+def _accepted(database, claim, worker_id) -> None:
+    with database.transaction() as session:
+        transitions.accept(session, claim, worker_id)
+
+
+def _status(database, claim) -> Status:
+    with database.transaction() as session:
+        return queries.job(session, claim.job_id).status
+
+
+def test_a_worker_without_its_lock_is_dead(database, dispatched, worker_id):
+    claim = dispatched()
+    _accepted(database, claim, worker_id)
+    _seen(database, worker_id, 2)
+
+    assert sweep.rescue_from_dead_workers(database) == 1
+    assert _status(database, claim) is Status.QUEUE
+
+
+def test_a_worker_with_its_lock_may_be_quiet_for_a_while(database, dispatched, worker_id, lock):
+    claim = dispatched()
+    _accepted(database, claim, worker_id)
+    _seen(database, worker_id, 10)
+
+    assert sweep.rescue_from_dead_workers(database) == 0
+    assert _status(database, claim) is Status.ACCEPT
+
+
+def test_a_worker_with_its_lock_that_is_silent_too_long_is_frozen(database, dispatched, worker_id, lock):
+    claim = dispatched()
+    _accepted(database, claim, worker_id)
+    _seen(database, worker_id, 16)
+
+    sweep.rescue_from_dead_workers(database)
+
+    with database.transaction() as session:
+        assert queries.trail(session, claim.job_id)[-1].reason == "worker remote@here was silent"
+
+
+def test_workers_get_time_to_take_their_locks_after_a_start_of_postgres(
+    database, dispatched, worker_id, monkeypatch
+):
+    monkeypatch.setattr(queries, "RESTART_GRACE", timedelta(days=1))
+    _accepted(database, dispatched(), worker_id)
+    _seen(database, worker_id, 100)
+
+    assert sweep.rescue_from_dead_workers(database) == 0
+
+
+def test_a_buried_worker_is_buried_once(database, worker_id):
+    _seen(database, worker_id, 2)
+
+    sweep.rescue_from_dead_workers(database)
+
+    with database.transaction() as session:
+        assert queries.dead_workers(session) == []
+
+
+def test_a_message_nobody_took_is_recalled(database, dispatched, monkeypatch):
+    claim = dispatched()
+    assert sweep.recall_lost_messages(database) == 0  # it may still be on its way
+
+    monkeypatch.setattr(sweep, "PATIENCE", timedelta(0))
+
+    assert sweep.recall_lost_messages(database) == 1
+    with database.transaction() as session:
+        assert queries.job(session, claim.job_id).dispatched_at is None
+
+
+def test_a_killed_job_that_nobody_holds_is_stopped_at_its_provider(bench, provider, dispatched, worker_id):
+    claim = dispatched()
+    with bench.database.transaction() as session:
+        transitions.accept(session, claim, worker_id)
+        transitions.start_preprocess(session, claim)
+        transitions.end_preprocess(session, claim)
+        attempt = transitions.assign(session, claim, provider="sandbox", remote_id="sandbox")
+        transitions.record_ticket(session, attempt.id, {"id": "t"})
+        transitions.rescue(session, Job.worker_id == worker_id, "worker was killed")
+        transitions.request_kill(session, claim.job_id)
+
+    sweep.finish_kills(bench.database, bench.providers)
+
+    with bench.database.transaction() as session:
+        job = queries.job(session, claim.job_id)
+    assert provider.cancelled == [{"id": "t"}]
+    assert (job.outcome, job.stopped_how) == (Outcome.KILLED, StopOutcome.CANCELLED)
+
+
+def test_a_heartbeat_registers_and_says_goodbye(database_url, database):
+    beat = _heartbeat(database_url, RunningJobs())
+    beat.start()
+    worker_id = beat.worker_id()
+    with database.transaction() as session:
+        assert [worker.id for worker in queries.live_workers(session)] == [worker_id]
+
+    beat.stop()
+
+    with database.transaction() as session:
+        assert queries.live_workers(session) == []
+        assert session.get_one(Worker, worker_id).ended_at is not None
+
+
+def _heartbeat(database_url, running) -> Heartbeat:
+    from models.session import Database
+
+    return Heartbeat(Database(database_url, pool_size=1), Identity("remote@here", ("remote",), 4), running)
+
+
+def test_a_job_left_behind_in_a_living_worker_is_given_back(database_url, database, dispatched):
+    beat = _heartbeat(database_url, RunningJobs())
+    beat.start()
+    claim = dispatched()
+    _accepted(database, claim, beat.worker_id())
+
+    _until(lambda: _status(database, claim) is Status.QUEUE)
+    beat.stop()
+
+
+def test_a_worker_that_was_buried_registers_again_and_lets_its_jobs_go(database_url, database, dispatched):
+    running = RunningJobs()
+    beat = _heartbeat(database_url, running)
+    beat.start()
+    first = beat.worker_id()
+    stop = running.add(dispatched())
+
+    with database.transaction() as session:
+        session.execute(update(Worker).values(ended_at=func.clock_timestamp()))
+
+    _until(lambda: beat.worker_id() != first)
+    assert stop.wait(5)
+    beat.stop()
+
+
+def test_a_worker_keeps_its_number_when_its_connection_is_cut(database_url, database):
+    beat = _heartbeat(database_url, RunningJobs())
+    beat.start()
+    worker_id = beat.worker_id()
+
+    with database.transaction() as session:
+        session.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = :id"),
+            {"id": worker_id},
+        )
+
+    _until(lambda: _is_live(database, worker_id))
+    assert beat.worker_id() == worker_id
+    beat.stop()
+
+
+def _is_live(database, worker_id) -> bool:
+    with database.transaction() as session:
+        return worker_id in [worker.id for worker in queries.live_workers(session)]
+
+
+def _until(condition) -> None:
+    import threading
+    import time
+
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        threading.Event().wait(0.05)
+
+
+def test_the_sweep_leaves_healthy_jobs_alone(bench, dispatched, worker_id, lock):
+    claim = dispatched()
+
+    generate(bench, claim, worker_id, StopSignal())
+    moved = sweep.sweep(bench.database, bench.broker, bench.providers)
+
+    assert moved == 0
