@@ -1,0 +1,124 @@
+"""Files in a folder of this machine, or of one that it mounts."""
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from storage.base import StoredFile
+from storage.errors import BadKey, NotFound, StorageError, Unwritable
+
+
+class LocalStorage:
+    """Keeps each file at its key under `root`; makes the folders it needs."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def __repr__(self) -> str:
+        return f"LocalStorage({str(self._root)!r})"
+
+    def put(self, key: str, content: bytes) -> StoredFile:
+        """Keep `content` under `key`, in place of what was there; a reader sees the old or the new, whole.
+
+        Raises:
+            BadKey: the key is not one.
+            Unwritable: it could not be kept; nothing has changed.
+        """
+        path = self._path(key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, content)
+        except OSError as exc:
+            raise Unwritable(f"cannot store {key!r}: {exc.strerror}") from exc
+        return StoredFile(key, len(content), hashlib.sha256(content).hexdigest())
+
+    def open(self, key: str) -> BinaryIO:
+        """What is stored under `key`, for the caller to read and close.
+
+        Raises:
+            BadKey: the key is not one.
+            NotFound: there is nothing under it.
+        """
+        try:
+            return self._path(key).open("rb")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
+            raise NotFound(f"nothing is stored under {key!r}") from exc
+        except OSError as exc:
+            raise StorageError(f"cannot read {key!r}: {exc.strerror}") from exc
+
+    def delete(self, key: str) -> None:
+        """See to it that nothing is stored under `key`.
+
+        Raises:
+            BadKey: the key is not one.
+            Unwritable: it could not be deleted.
+        """
+        path = self._path(key)
+        try:
+            # A folder is not stored under any key, so there is nothing to delete.
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
+        except NotADirectoryError:
+            return
+        except OSError as exc:
+            raise Unwritable(f"cannot delete {key!r}: {exc.strerror}") from exc
+
+    def exists(self, key: str) -> bool:
+        """Whether a file is stored under `key`.
+
+        Raises:
+            BadKey: the key is not one.
+        """
+        try:
+            return self._path(key).is_file()
+        except OSError as exc:
+            raise StorageError(f"cannot look for {key!r}: {exc.strerror}") from exc
+
+    def _path(self, key: str) -> Path:
+        """Where a key's file lies: always a path below the root."""
+        parts = key.split("/")
+        # A leading slash gives an empty first part, and a backslash would be a slash on another system.
+        # A part with a leading dot is `.`, `..`, or looks like one of our unfinished files.
+        if any(not part or part.startswith(".") for part in parts):
+            raise BadKey(f"a key is a relative path without hidden or climbing parts, not {key!r}")
+        if "\\" in key or ":" in parts[0] or not key.isprintable():
+            raise BadKey(f"a key has forward slashes, no drive and no control characters, not {key!r}")
+        if any(len(part.encode()) > _LONGEST_PART_BYTES for part in parts):
+            raise BadKey(f"a part of a key takes {_LONGEST_PART_BYTES} bytes at most, not {key!r}")
+        return self._root.joinpath(*parts)
+
+
+_LONGEST_PART_BYTES = 255
+"""What common file systems take for one name."""
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that no reader and no power cut finds half of it."""
+    # In the same folder, since a rename is atomic only within one file system; with a name of its own,
+    # since two workers may be storing the same output.  A kill leaves it behind, hidden and harmless.
+    unfinished = path.with_name(f".{uuid4().hex}.part")
+    try:
+        with unfinished.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the system can (Windows opens no folders)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
