@@ -5,7 +5,8 @@ import logging
 import sys
 import time
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "data"}
+"""What every record has, and Celery's `data`, which repeats its message."""
 
 
 class EventFormatter(logging.Formatter):
@@ -33,4 +34,6 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(EventFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line a poll, with the URL in it
+    for noisy in ("httpx", "celery.worker.strategy", "celery.app.trace"):
+        # A line for each poll, and two for each ring; what matters of them our own events say.
+        logging.getLogger(noisy).setLevel(logging.WARNING)

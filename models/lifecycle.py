@@ -127,3 +127,29 @@ ARROWS = (
 def is_legal(source: Status, target: Status) -> bool:
     """Whether some arrow leads from `source` to `target`."""
     return any(source in arrow.sources and target is arrow.target for arrow in ARROWS)
+
+
+def diagram() -> str:
+    """The arrows as a Mermaid state diagram; one that leaves every running status is drawn once, around them."""
+    inside, outside = [], []
+    for arrow in ARROWS:
+        for source in _drawn_sources(arrow):
+            line = f"    {source} --> {arrow.target}: {arrow.verb}"
+            (inside if source in RUNNING and arrow.target in RUNNING else outside).append(line)
+    return "\n".join(
+        [
+            "stateDiagram-v2",
+            f"    [*] --> {Status.QUEUE}: enqueue",
+            "    state running {",
+            *(f"    {line}" for line in inside),
+            "    }",
+            *outside,
+            *(f"    {status} --> [*]" for status in sorted(FINAL)),
+        ]
+    )
+
+
+def _drawn_sources(arrow: Arrow) -> list[str]:
+    if arrow.sources >= RUNNING:
+        return ["running", *sorted(arrow.sources - RUNNING)]
+    return sorted(arrow.sources)

@@ -15,9 +15,9 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+def servers() -> Iterator[tuple[str, str]]:
     """`database_url, redis_url` of two servers that live as long as the test run."""
-    with embedded.throwaway(tmp_path_factory.mktemp("servers")) as urls:
+    with embedded.throwaway() as urls:
         yield urls
 
 
