@@ -4,6 +4,7 @@ MigrationError
 └── SchemaTooNew   the database has been migrated by a later version
 """
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from alembic import command
@@ -69,7 +70,7 @@ def downgrade(database_url: str, revision: str) -> None:
         command.downgrade(_config(connection), revision)
 
 
-def _connect(database_url: str):  # type: ignore[no-untyped-def]  # SQLAlchemy's own context manager
+def _connect(database_url: str) -> AbstractContextManager[Connection]:
     url = make_url(database_url).set(drivername="postgresql+psycopg")
     return create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5}).begin()
 

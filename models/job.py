@@ -1,7 +1,6 @@
 """One request to generate."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -25,8 +24,10 @@ class Job(Base):
         CheckConstraint(one_of("outcome", Outcome), name="outcome"),
         CheckConstraint(
             # coalesce: a CHECK that comes to NULL would pass
-            "CASE status WHEN 'task_postprocess_end' THEN coalesce(outcome, '') IN ('succeeded', 'failed', 'expired')"
-            " WHEN 'task_cancel' THEN coalesce(outcome, '') IN ('cancelled', 'killed') ELSE outcome IS NULL END",
+            "CASE status"
+            " WHEN 'task_postprocess_end' THEN coalesce(outcome, '') IN ('succeeded', 'failed', 'expired')"
+            " WHEN 'task_cancel' THEN coalesce(outcome, '') IN ('cancelled', 'killed')"
+            " ELSE outcome IS NULL END",
             name="outcome_fits_status",
         ),
         CheckConstraint("(finished_at IS NULL) = (outcome IS NULL)", name="finished_with_outcome"),

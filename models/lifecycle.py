@@ -130,8 +130,9 @@ def is_legal(source: Status, target: Status) -> bool:
 
 
 def diagram() -> str:
-    """The arrows as a Mermaid state diagram; one that leaves every running status is drawn once, around them."""
-    inside, outside = [], []
+    """The arrows as a Mermaid state diagram; one that leaves every running status is drawn once."""
+    inside: list[str] = []
+    outside: list[str] = []
     for arrow in ARROWS:
         for source in _drawn_sources(arrow):
             line = f"    {source} --> {arrow.target}: {arrow.verb}"

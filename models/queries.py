@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Row, cast, column, func, or_, select, table, text
+from sqlalchemy import BigInteger, ColumnElement, Result, Row, cast, column, func, or_, select, table, text
 from sqlalchemy.orm import Session
 
 from models.attempt import Attempt
@@ -27,6 +27,9 @@ SILENT_AFTER = timedelta(seconds=15)
 
 RESTART_GRACE = timedelta(seconds=4)
 """After a start of Postgres every lock is gone; workers get this long to take theirs again."""
+
+BIGINT_DIGITS = 18
+"""Numbers of so many digits always fit PostgreSQL's bigint; a longer one is no number of ours."""
 
 KILL_OVERDUE_AFTER = timedelta(seconds=2)
 """A worker learns of a kill within a second; when the job has not stopped by now, it is told again."""
@@ -66,7 +69,7 @@ def find_job(session: Session, project_id: int, name: str) -> Job | None:
 
 
 def _is_named(name: str) -> ColumnElement[bool]:
-    if name.isdecimal() and len(name) < 19:  # a bigint; anything longer is no number of ours
+    if name.isdecimal() and len(name) <= BIGINT_DIGITS:
         return Job.id == int(name)
     try:
         return or_(Job.uuid == UUID(name), Job.socket_token == name)
@@ -146,13 +149,53 @@ def campaign_counts(session: Session, campaign_id: int) -> dict[str, int]:
     return {str(where): count for where, count in rows}
 
 
+def counts_by_campaign(session: Session, project_id: int) -> dict[int, dict[str, int]]:
+    """The same for every campaign of a project that has jobs, by its number."""
+    place = func.coalesce(Job.outcome, Job.status)
+    rows = session.execute(
+        select(Job.campaign_id, place, func.count())
+        .where(Job.project_id == project_id, Job.campaign_id.is_not(None))
+        .group_by(Job.campaign_id, place)
+    )
+    counts: dict[int, dict[str, int]] = {}
+    for campaign_id, where, count in rows:
+        counts.setdefault(campaign_id, {})[str(where)] = count
+    return counts
+
+
+def campaigns(session: Session, project_id: int) -> Sequence[Campaign]:
+    """A project's campaigns, newest first."""
+    return session.scalars(
+        select(Campaign).where(Campaign.project_id == project_id).order_by(Campaign.id.desc())
+    ).all()
+
+
+def campaign_by_name(session: Session, project_id: int, name: str) -> Campaign:
+    """A project's campaign that is known to be there.
+
+    Raises:
+        sqlalchemy.exc.NoResultFound: it is not.
+    """
+    return session.scalars(
+        select(Campaign).where(Campaign.project_id == project_id, Campaign.name == name)
+    ).one()
+
+
+def campaign_uuids(session: Session, campaign_ids: Collection[int]) -> dict[int, UUID]:
+    """The UUIDs of campaigns, by their numbers."""
+    if not campaign_ids:
+        return {}
+    rows = session.execute(select(Campaign.id, Campaign.uuid).where(Campaign.id.in_(campaign_ids)))
+    return {row.id: row.uuid for row in rows}
+
+
 # --- dispatch --------------------------------------------------------------------------------------
 
 
 def ready_jobs(
     session: Session, model_slugs: Collection[str], providers: Collection[str], limit: int
 ) -> list[Row[Any]]:
-    """(id, model_slug, wanted_provider) of what waits, is due and can be served now, in the order of its turn.
+    """(id, model_slug, wanted_provider) of what waits, is due and can be served, in the order of its turn.
 
     Plain priority, then age.  What cannot be served now, because its provider is
     off or full, is passed over, so that it holds up nobody.

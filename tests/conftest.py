@@ -6,10 +6,11 @@ from itertools import count
 import psycopg
 import pytest
 import redis
+from sqlalchemy import make_url
+
 from cli import embedded
 from migrations import runner
 from models.session import Database
-from sqlalchemy import make_url
 
 _numbers = count(1)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from celery import signals
+from celery.worker.consumer import Consumer
 
 import broker
 import logs
@@ -21,7 +22,7 @@ def _configure_logs(**_: Any) -> None:
 
 
 @signals.worker_ready.connect
-def _register(sender: Any, **_: Any) -> None:
+def _register(sender: Consumer, **_: Any) -> None:
     """The consumer listens: from now on this process counts as a worker."""
     process.this_one().register(
         Identity(

@@ -1,9 +1,8 @@
 """Celery beat as a bell: it rings, and nothing piles up when nobody answers."""
 
 import logging
-from typing import Any
-
 from celery.beat import ScheduleEntry, Scheduler
+from kombu import Producer
 
 from broker import Broker
 
@@ -18,7 +17,7 @@ class RingingScheduler(Scheduler):
     Any number of beats may run.
     """
 
-    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:  # noqa: ARG002
+    def apply_entry(self, entry: ScheduleEntry, producer: Producer | None = None) -> None:  # noqa: ARG002 - Celery gives it
         """Ring for a due entry."""
         rung = self.broker.ring(entry.task)
         logger.debug("Rang.", extra={"event": "rang", "task": entry.task, "rung": rung})

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from celery import Celery
+
 import catalogue
 import providers
 import storage
 from broker import Broker
-from celery import Celery
 from models.session import Database
 from providers.base import Provider
 from settings import Settings

@@ -12,7 +12,7 @@ Knows nothing of Celery: `tasks.py` says a `Finish` in Celery's words.
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -91,7 +91,7 @@ class Finish:
     delay: timedelta | None = None
 
 
-class _FinishedEarly(Exception):  # noqa: N818 - a way out, not an error
+class _FinishedEarly(Exception):
     """Leaves the steps with a finish that is already written down."""
 
     def __init__(self, finish: Finish) -> None:
@@ -173,7 +173,7 @@ class _Generation:
             return attempt.ticket
         self._heed_stop(attempt, None)
         ticket = self._buy(job, spec, attempt)
-        # From here on the provider may be working for us: nothing may come between the answer and this commit.
+        # The provider may be working for us: nothing may come between its answer and this commit.
         self._write(lambda session: transitions.record_ticket(session, attempt.id, ticket))
         self._write(lambda session: transitions.start(session, self._claim, attempt.id))
         return ticket
@@ -250,7 +250,7 @@ class _Generation:
         content = self._ask(attempt, lambda: provider.fetch(ticket, output))
         facts = inspect(content)
         seed = output.seed if output.seed is not None else job.parameters.get("seed")
-        named = imprint(
+        named = self._imprinted(
             content,
             {
                 "job": str(job.uuid),
@@ -261,7 +261,7 @@ class _Generation:
             },
         )
         name = f"{position}.{facts.extension}"
-        # The attempt is in the key: a late writer of an earlier attempt must not replace a later one's picture.
+        # The attempt is in the key: a late writer of an earlier one must not replace this picture.
         stored = self._bench.storage.put(f"{str(job.uuid)[:2]}/{job.uuid}/{attempt.number}/{name}", named)
         return NewOutput(
             name=name,
@@ -274,6 +274,14 @@ class _Generation:
             height_px=facts.height_px,
             seed=seed,
         )
+
+    def _imprinted(self, content: bytes, record: Mapping[str, str | int | None]) -> bytes:
+        """The picture with its story; as it is where its file has no place for one, since it is paid for."""
+        try:
+            return imprint(content, record)
+        except NotAPicture as exc:
+            logger.warning("Could not imprint.", extra=self._fields(event="imprint_failed", error=str(exc)))
+            return content
 
     # --- ways out ----------------------------------------------------------------------------------
 

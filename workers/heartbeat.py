@@ -97,13 +97,12 @@ class Heartbeat:
         self._end(connection)
 
     def _take_lock(self, connection: Connection) -> bool:
-        """Register, or come back after a lost connection; False while the old connection still has the lock."""
+        """Register, or come back after a lost connection; False while the old one still has the lock."""
         if self._worker_id is None or not self._renew(connection):
             self._register(connection)
             return True
-        return connection.execute(
-            select(func.pg_try_advisory_lock(LOCK_NAMESPACE, self._worker_id))
-        ).scalar_one()
+        lock = func.pg_try_advisory_lock(LOCK_NAMESPACE, self._worker_id)
+        return bool(connection.execute(select(lock)).scalar_one())
 
     def _register(self, connection: Connection) -> None:
         """A new row in `workers`, with its lock."""

@@ -69,9 +69,7 @@ def upgrade() -> None:
         "projects",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column(
-            "auth", sa.String(length=32), nullable=False
-        ),
+        sa.Column("auth", sa.String(length=32), nullable=False),
         sa.Column("api_key", sa.Text(), nullable=False),
         sa.Column("api_secret", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

@@ -11,16 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
+
 import settings
 from broker import Broker, create_app
-from cli import embedded
-from migrations import runner
 from models import queries, transitions
 from models.job import Job
 from models.project import AuthMode, Project
 from models.session import Database
 from models.transitions import EnqueuedJob, NewJob
-from sqlalchemy import select
 
 DEADLINE_S = 90.0
 """Generous: a slow machine must not fail what is right."""
@@ -73,23 +72,45 @@ class Town:
 
     def start_remote(self, name: str = "remote", latency: str = "0.2") -> subprocess.Popen[bytes]:
         """A gevent worker for `remote`, registered and alive."""
-        arguments = "-P gevent -c 40 -Q remote --without-gossip --without-mingle --loglevel INFO -E".split()
-        process = self.start(
-            name, "worker", *arguments, "-n", f"{name}@%h", DARKROOM_SANDBOX_LATENCY=latency
-        )
+        arguments = [
+            "-P",
+            "gevent",
+            "-c",
+            "40",
+            "-Q",
+            "remote",
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel",
+            "INFO",
+            "-E",
+        ]
+        process = self.start(name, "worker", *arguments, "-n", f"{name}@%h", DARKROOM_SANDBOX_LATENCY=latency)
         eventually(lambda: self.is_registered(process.pid))
         return process
 
     def start_control(self) -> subprocess.Popen[bytes]:
         """A prefork worker for `control`, and a beat to ring for it."""
-        arguments = "-P prefork -c 2 -Q control,deliver --without-gossip --without-mingle --loglevel INFO -E".split()
+        arguments = [
+            "-P",
+            "prefork",
+            "-c",
+            "2",
+            "-Q",
+            "control,deliver",
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel",
+            "INFO",
+            "-E",
+        ]
         process = self.start("control", "worker", *arguments, "-n", "control@%h")
         self.start("beat", "beat", "--loglevel", "INFO", "--pidfile=")
         eventually(lambda: self.is_registered(process.pid))
         return process
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
-        """kill -9, and gone."""
+        """Kill -9, and gone."""
         process.kill()
         process.wait(timeout=10)
 
@@ -130,7 +151,9 @@ class Town:
     def jobs(self, wanted: Sequence[EnqueuedJob]) -> list[Job]:
         """The jobs as they are now."""
         with self.database.transaction() as session:
-            return list(session.scalars(select(Job).where(Job.id.in_([job.id for job in wanted])).order_by(Job.id)))
+            return list(
+                session.scalars(select(Job).where(Job.id.in_([job.id for job in wanted])).order_by(Job.id))
+            )
 
     def job(self, wanted: EnqueuedJob) -> Job:
         """The job as it is now."""
@@ -148,9 +171,7 @@ class Town:
     def accepted_tickets(self) -> list[str]:
         """What the sandbox says it accepted, in the order of its log lines, from every worker's log."""
         lines = [line for log in sorted(self.home.glob("*.log")) for line in log.read_text().splitlines()]
-        return [
-            line.split("ticket=")[1].split()[0] for line in lines if "event=sandbox_accepted" in line
-        ]
+        return [line.split("ticket=")[1].split()[0] for line in lines if "event=sandbox_accepted" in line]
 
 
 @pytest.fixture

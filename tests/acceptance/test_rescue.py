@@ -1,9 +1,10 @@
-"""Workers die, freeze and are cut off, Redis forgets: every job ends once, and the trail says what happened."""
+"""Workers die and freeze, Redis forgets: every job ends once, and the trail says what happened."""
 
 import signal
 
 import pytest
 import redis
+
 from broker import GenerateMessage
 from models import queries, transitions
 from models.lifecycle import Outcome, StopOutcome

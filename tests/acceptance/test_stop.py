@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from celery import Celery
+
 from models import transitions
 from models.lifecycle import Outcome, StopOutcome
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from models import lifecycle
 from models.lifecycle import AttemptState, Status
 

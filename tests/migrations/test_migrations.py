@@ -3,9 +3,10 @@
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, make_url, text
+
 from migrations import runner
 from models.base import Base
-from sqlalchemy import create_engine, inspect, make_url, text
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def _checks(engine) -> dict[str, str]:
         " WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
     )
     with engine.connect() as connection:
-        return {name: definition for name, definition in connection.execute(query)}
+        return dict(connection.execute(query).all())
 
 
 def test_every_step_can_be_taken_back(engine, empty_database_url):

@@ -1,6 +1,7 @@
 """A project, a worker and a job to do things to."""
 
 import pytest
+
 from models import transitions
 from models.project import AuthMode, Project
 from models.session import Database

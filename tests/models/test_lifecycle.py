@@ -1,11 +1,12 @@
 """The arrows, on paper and in the database."""
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
 from models import lifecycle, transitions
 from models.lifecycle import ARROWS, FINAL, Outcome, Status, is_legal
 from models.session import Database
-from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 
 HOW_IT_ENDS = {Status.POSTPROCESS_END: Outcome.FAILED, Status.CANCEL: Outcome.KILLED}
 

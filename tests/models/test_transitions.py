@@ -5,14 +5,15 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+
 from models import queries, transitions
 from models.errors import StaleTransition
 from models.job import Job
 from models.lifecycle import AttemptState, Outcome, Status, StopOutcome
 from models.session import Database
 from models.transitions import Claim, Failure, NewJob, NewOutput
-from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 A_PICTURE = NewOutput("0.png", "key", "ab/0.png", "image/png", 10, "00", 64, 64, 42)
 
@@ -59,8 +60,14 @@ def test_a_job_goes_all_the_way_and_every_status_is_in_the_ledger(database, clai
         transitions.succeed(session, claim, attempt.id, [A_PICTURE], Decimal("0.04"))
 
     job = _job(database, claim.job_id)
-    assert (job.status, job.outcome, job.cost_usd) == (Status.POSTPROCESS_END, Outcome.SUCCEEDED, Decimal("0.04"))
-    assert _trail(database, claim.job_id) == list(enumerate([s for s in Status if s is not Status.CANCEL], start=1))
+    assert (job.status, job.outcome, job.cost_usd) == (
+        Status.POSTPROCESS_END,
+        Outcome.SUCCEEDED,
+        Decimal("0.04"),
+    )
+    assert _trail(database, claim.job_id) == list(
+        enumerate([s for s in Status if s is not Status.CANCEL], start=1)
+    )
     with database.transaction() as session:
         assert [kept.sha256 for kept in queries.outputs(session, claim.job_id)] == ["00"]
         assert [a.state for a in queries.attempts(session, claim.job_id)] == [AttemptState.DONE]
@@ -191,9 +198,7 @@ def test_a_retry_waits_and_keeps_the_failed_attempt(database, claim, worker_id):
     attempt = _started(database, claim, worker_id)
 
     with database.transaction() as session:
-        transitions.retry(
-            session, claim, attempt.id, Failure("unavailable", "503"), timedelta(seconds=60)
-        )
+        transitions.retry(session, claim, attempt.id, Failure("unavailable", "503"), timedelta(seconds=60))
 
     with database.transaction() as session:
         assert queries.ready_jobs(session, ["a/b"], ["sandbox"], 10) == []  # not due yet
@@ -221,7 +226,11 @@ def test_a_failed_job_ends_as_wiro_ends_it(database, claim, worker_id):
         transitions.fail(session, claim, Failure("content_refused", "moderated"), attempt.id)
 
     job = _job(database, claim.job_id)
-    assert (job.status, job.outcome, job.error_message) == (Status.POSTPROCESS_END, Outcome.FAILED, "moderated")
+    assert (job.status, job.outcome, job.error_message) == (
+        Status.POSTPROCESS_END,
+        Outcome.FAILED,
+        "moderated",
+    )
 
 
 def test_a_cancelled_job_is_never_accepted(database, claim, worker_id):
@@ -306,4 +315,8 @@ def test_turns_go_by_priority_then_age(database, project_id):
         )
 
     with database.transaction() as session:
-        assert [row.id for row in queries.ready_jobs(session, ["a/b"], ["sandbox"], 10)] == [high.id, also_high.id, low.id]
+        assert [row.id for row in queries.ready_jobs(session, ["a/b"], ["sandbox"], 10)] == [
+            high.id,
+            also_high.id,
+            low.id,
+        ]

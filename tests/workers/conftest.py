@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from decimal import Decimal
 
-import catalogue
 import pytest
+
+import catalogue
 import storage
 from broker import Broker, create_app
 from models import transitions
@@ -37,7 +38,9 @@ class Obedient:
         self.submitted: list[GenerationRequest] = []
         self.cancelled: list[Ticket] = []
         self.on_submit: Callable[[], None] = lambda: None
-        self.on_check: Callable[[], Progress] = lambda: Done((RemoteOutput("0", "image/png", 7),), Decimal("0.04"))
+        self.on_check: Callable[[], Progress] = lambda: Done(
+            (RemoteOutput("0", "image/png", 7),), Decimal("0.04")
+        )
         self.on_fetch: Callable[[], bytes] = a_picture
         self.cancel_outcome = CancelOutcome.CANCELLED
 

@@ -2,11 +2,12 @@
 
 import pytest
 import redis
+from sqlalchemy import func, select
+
 from broker import Broker, create_app
 from models import queries
 from models.lifecycle import Status
 from models.worker import LOCK_NAMESPACE
-from sqlalchemy import func, select
 from workers.dispatch import dispatch
 
 OFFERS = {"black-forest-labs/flux-pro-1-1": ("sandbox",)}

@@ -4,6 +4,7 @@ import threading
 from decimal import Decimal
 
 import pytest
+
 from models import queries, transitions
 from models.job import Job
 from models.lifecycle import AttemptState, Outcome, Status, StopOutcome
@@ -102,7 +103,9 @@ def test_an_intent_left_by_a_dead_worker_is_sent_again_where_one_key_is_one_purc
     assert [request.key for request in provider.submitted] == [str(attempt.uuid)]
 
 
-def test_an_intent_left_by_a_dead_worker_is_never_sent_again_elsewhere(bench, provider, dispatched, worker_id):
+def test_an_intent_left_by_a_dead_worker_is_never_sent_again_elsewhere(
+    bench, provider, dispatched, worker_id
+):
     provider.submits_once = False
     claim = dispatched()
     _die_before_submitting(bench, claim, worker_id)
@@ -174,7 +177,9 @@ def test_moderation_is_final(bench, provider, dispatched, worker_id):
     assert _job(bench, claim).error_code == "content_refused"
 
 
-def test_a_provider_that_answers_rubbish_fails_the_job_and_keeps_its_cost(bench, provider, dispatched, worker_id):
+def test_a_provider_that_answers_rubbish_fails_the_job_and_keeps_its_cost(
+    bench, provider, dispatched, worker_id
+):
     claim = dispatched()
     provider.on_fetch = lambda: b"<html>not a picture</html>"
 

@@ -3,11 +3,12 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import func, select, text, update
+
 from models import queries, transitions
 from models.job import Job
 from models.lifecycle import Outcome, Status, StopOutcome
 from models.worker import LOCK_NAMESPACE, Worker
-from sqlalchemy import func, select, text, update
 from workers import sweep
 from workers.generate import generate
 from workers.heartbeat import Heartbeat, Identity
@@ -178,7 +179,9 @@ def test_a_worker_keeps_its_number_when_its_connection_is_cut(database_url, data
 
     with database.transaction() as session:
         session.execute(
-            text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = :id"),
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = :id"
+            ),
             {"id": worker_id},
         )
 
