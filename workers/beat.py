@@ -1,6 +1,7 @@
 """Celery beat as a bell: it rings, and nothing piles up when nobody answers."""
 
 import logging
+
 from celery.beat import ScheduleEntry, Scheduler
 from kombu import Producer
 
