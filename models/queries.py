@@ -1,5 +1,6 @@
 """Every SELECT that more than one room needs."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -153,13 +154,14 @@ def counts_by_campaign(session: Session, project_id: int) -> dict[int, dict[str,
     """The same for every campaign of a project that has jobs, by its number."""
     place = func.coalesce(Job.outcome, Job.status)
     rows = session.execute(
-        select(Job.campaign_id, place, func.count())
-        .where(Job.project_id == project_id, Job.campaign_id.is_not(None))
-        .group_by(Job.campaign_id, place)
+        select(Campaign.id, place, func.count())
+        .join(Job, Job.campaign_id == Campaign.id)
+        .where(Campaign.project_id == project_id)
+        .group_by(Campaign.id, place)
     )
-    counts: dict[int, dict[str, int]] = {}
+    counts: dict[int, dict[str, int]] = defaultdict(dict)
     for campaign_id, where, count in rows:
-        counts.setdefault(campaign_id, {})[str(where)] = count
+        counts[campaign_id][str(where)] = count
     return counts
 
 
