@@ -7,7 +7,20 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Result, Row, cast, column, func, or_, select, table, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Result,
+    Row,
+    Text,
+    cast,
+    column,
+    func,
+    or_,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.orm import Session
 
 from models.attempt import Attempt
@@ -145,14 +158,14 @@ def campaign(session: Session, project_id: int, uuid: UUID) -> Campaign | None:
 
 def campaign_counts(session: Session, campaign_id: int) -> dict[str, int]:
     """How many of the campaign's jobs are where: living ones by status, ended ones by outcome."""
-    place = func.coalesce(Job.outcome, Job.status)
+    place = _place()
     rows = session.execute(select(place, func.count()).where(Job.campaign_id == campaign_id).group_by(place))
-    return {str(where): count for where, count in rows}
+    return dict(rows.tuples())
 
 
 def counts_by_campaign(session: Session, project_id: int) -> dict[int, dict[str, int]]:
     """The same for every campaign of a project that has jobs, by its number."""
-    place = func.coalesce(Job.outcome, Job.status)
+    place = _place()
     rows = session.execute(
         select(Campaign.id, place, func.count())
         .join(Job, Job.campaign_id == Campaign.id)
@@ -161,8 +174,13 @@ def counts_by_campaign(session: Session, project_id: int) -> dict[int, dict[str,
     )
     counts: dict[int, dict[str, int]] = defaultdict(dict)
     for campaign_id, where, count in rows:
-        counts[campaign_id][str(where)] = count
+        counts[campaign_id][where] = count
     return counts
+
+
+def _place() -> ColumnElement[str]:
+    """Outcome or status; as text, because a word of the one is none of the other."""
+    return func.coalesce(cast(Job.outcome, Text), cast(Job.status, Text))
 
 
 def campaigns(session: Session, project_id: int) -> Sequence[Campaign]:
