@@ -3,10 +3,12 @@
 from typing import Any
 
 from celery import signals
+from celery.app.task import Context
 from celery.worker.consumer import Consumer
 
 import broker
 import logs
+from models import transitions
 from settings import load
 from workers import process
 from workers.heartbeat import Identity
@@ -31,6 +33,17 @@ def _register(sender: Consumer, **_: Any) -> None:
             concurrency=sender.controller.concurrency,
         )
     )
+
+
+@signals.task_revoked.connect
+def _cancel(request: Context, *, terminated: bool, **_: Any) -> None:
+    """A message refused because somebody revoked its task, perhaps in Flower: the job is cancelled.
+
+    Otherwise it would be found unaccepted, published again and refused again.
+    """
+    if request.task == broker.GENERATE and not terminated:
+        with process.this_one().bench.database.transaction() as session:
+            transitions.cancel(session, request.kwargs["job_id"])
 
 
 @signals.worker_shutting_down.connect

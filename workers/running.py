@@ -39,51 +39,54 @@ class StopSignal:
 
 
 class RunningJobs:
-    """Every job of this process, by claim.  Safe from any thread or greenlet."""
+    """Every job of this process, by claim.  Safe from any thread or greenlet.
+
+    The same message may be here twice at once; the one that loses must not take
+    the other's signal away.
+    """
 
     def __init__(self) -> None:
         """Empty."""
-        self._signals: dict[Claim, StopSignal] = {}
+        self._signals: dict[Claim, list[StopSignal]] = {}
         self._lock = threading.Lock()
-        self._closing: StopReason | None = None
+        self._is_closing = False
 
     def add(self, claim: Claim) -> StopSignal:
         """The signal of a job that begins; already pulled when the process is ending."""
         signal = StopSignal()
         with self._lock:
-            self._signals[claim] = signal
-            if self._closing is not None:
-                signal.ask(self._closing)
+            self._signals.setdefault(claim, []).append(signal)
+            if self._is_closing:
+                signal.ask(StopReason.SHUTDOWN)
         return signal
 
-    def remove(self, claim: Claim) -> None:
-        """The job has ended here."""
+    def remove(self, claim: Claim, signal: StopSignal) -> None:
+        """What `add` gave has ended."""
         with self._lock:
-            self._signals.pop(claim, None)
+            self._signals[claim].remove(signal)
+            if not self._signals[claim]:
+                del self._signals[claim]
 
     def stop(self, claim: Claim, reason: StopReason) -> None:
         """Ask one job to stop, if it is here under this claim."""
         with self._lock:
-            signal = self._signals.get(claim)
-        if signal is not None:
+            signals = list(self._signals.get(claim, ()))
+        for signal in signals:
             signal.ask(reason)
 
     def stop_all(self, reason: StopReason) -> None:
         """Ask every job to stop."""
         with self._lock:
-            signals = list(self._signals.values())
-        for signal in signals:
-            signal.ask(reason)
+            claims = list(self._signals)
+        for claim in claims:
+            self.stop(claim, reason)
 
     def close(self) -> None:
         """The process is ending: ask every job, also those that are still to begin."""
-        self._closing = StopReason.SHUTDOWN
+        with self._lock:
+            self._is_closing = True
         self.stop_all(StopReason.SHUTDOWN)
 
     def __contains__(self, claim: Claim) -> bool:
         """Whether the job runs here under this claim."""
         return claim in self._signals
-
-    def __len__(self) -> int:
-        """How many run now."""
-        return len(self._signals)

@@ -11,6 +11,7 @@ from models.transitions import Claim
 from workers import process
 from workers.dispatch import dispatch
 from workers.generate import Ending, Finish, generate
+from workers.process import Process
 from workers.running import StopReason, StopSignal
 from workers.sweep import sweep
 
@@ -33,17 +34,14 @@ def generate_job(self: Task, *, job_id: int, claim: int, model: str, provider: s
     right = Claim(job_id, claim)
     stop = here.running.add(right)
     finishes: list[Finish] = []
-    thread = threading.Thread(
-        target=lambda: finishes.append(generate(here.bench, right, here.heartbeat.worker_id(), stop)),
-        name=f"job-{job_id}",
-    )
+    thread = threading.Thread(target=_run, args=(here, right, stop, finishes), name=f"job-{job_id}")
     try:
         thread.start()
         _wait(thread, stop)
     finally:
-        here.running.remove(right)
+        here.running.remove(right, stop)
     here.bench.broker.ring()  # a slot is free
-    finish = finishes[0] if finishes else Finish(Ending.LOST, "the steps broke; see the log")
+    [finish] = finishes
     logger.info(
         "Left a job.",
         extra={
@@ -57,6 +55,15 @@ def generate_job(self: Task, *, job_id: int, claim: int, model: str, provider: s
         },
     )
     _say_to_celery(self, finish)
+
+
+def _run(here: Process, claim: Claim, stop: StopSignal, finishes: list[Finish]) -> None:
+    """The steps; an error that nobody foresaw leaves the job to the heartbeat, which gives it back."""
+    try:
+        finishes.append(generate(here.bench, claim, here.heartbeat.worker_id(), stop))
+    except Exception:
+        logger.exception("Broke at a job.", extra={"event": "job_broke", "job_id": claim.job_id})
+        finishes.append(Finish(Ending.LOST, "the steps broke; see the log"))
 
 
 def _wait(thread: threading.Thread, stop: StopSignal) -> None:

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select
 
 import settings
-from broker import Broker, create_app
+from broker import Broker, GenerateMessage, create_app
 from models import queries, transitions
 from models.job import Job
 from models.project import AuthMode, Project
@@ -147,6 +147,13 @@ class Town:
             )
         self.broker.ring()
         return jobs
+
+    def publish(self, *jobs: EnqueuedJob, times: int = 1) -> None:
+        """Dispatch by hand: a claim for each job, and its message so many times."""
+        with self.database.transaction() as session:
+            rows = transitions.dispatch(session, "sandbox", [job.id for job in jobs])
+        messages = [GenerateMessage(r.id, r.uuid, r.claim, r.model_slug, "sandbox") for r in rows]
+        self.broker.publish(messages * times)
 
     def jobs(self, wanted: Sequence[EnqueuedJob]) -> list[Job]:
         """The jobs as they are now."""

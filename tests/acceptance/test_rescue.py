@@ -5,7 +5,6 @@ import signal
 import pytest
 import redis
 
-from broker import GenerateMessage
 from models import queries, transitions
 from models.lifecycle import Outcome, StopOutcome
 
@@ -80,9 +79,7 @@ def test_twenty_jobs_survive_a_redis_that_forgets_everything(town, redis_url):
 
 def test_published_messages_that_redis_forgot_are_published_again(town, redis_url):
     [job] = town.enqueue(1)
-    with town.database.transaction() as session:
-        [row] = transitions.dispatch(session, "sandbox", [job.id])
-    town.broker.publish([GenerateMessage(row.id, row.uuid, row.claim, row.model_slug, "sandbox")])
+    town.publish(job)
 
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
@@ -96,9 +93,7 @@ def test_published_messages_that_redis_forgot_are_published_again(town, redis_ur
 
 def test_a_job_cancelled_while_every_worker_is_down_never_runs(town):
     cancelled, other = town.enqueue(2)
-    with town.database.transaction() as session:
-        rows = transitions.dispatch(session, "sandbox", [cancelled.id, other.id])
-    town.broker.publish([GenerateMessage(r.id, r.uuid, r.claim, r.model_slug, "sandbox") for r in rows])
+    town.publish(cancelled, other)
 
     with town.database.transaction() as session:
         assert transitions.cancel(session, cancelled.id)
@@ -116,11 +111,8 @@ def test_of_two_workers_offered_the_same_message_one_runs_it(town):
     town.start_remote("one")
     town.start_remote("two")
     jobs = town.enqueue(10)
-    with town.database.transaction() as session:
-        rows = transitions.dispatch(session, "sandbox", [job.id for job in jobs])
-    messages = [GenerateMessage(r.id, r.uuid, r.claim, r.model_slug, "sandbox") for r in rows]
 
-    town.broker.publish(messages + messages + messages)
+    town.publish(*jobs, times=3)
     town.eventually(lambda: town.have_ended(jobs))
 
     assert _all_succeeded(town, jobs)
@@ -164,3 +156,15 @@ def test_a_frozen_workers_ghost_finishes_nothing(town):
     assert [town.trail(job) for job in jobs] == trails
     assert log.read_text().count("ending=lost") == 5
     assert len(town.accepted_tickets()) == 5
+
+
+def test_a_message_that_comes_twice_to_one_worker_disturbs_nothing(town):
+    town.start_control()
+    town.start_remote(latency="5")  # longer than the heartbeat needs to miss a job
+    jobs = town.enqueue(5)
+
+    town.publish(*jobs, times=2)
+    town.eventually(lambda: town.have_ended(jobs))
+
+    assert _all_succeeded(town, jobs)
+    assert {job.worker_deaths for job in town.jobs(jobs)} == {0}

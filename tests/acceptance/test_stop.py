@@ -117,3 +117,15 @@ def test_a_failing_provider_is_tried_again_and_every_attempt_is_kept(town, flowe
         states = [(a.state.value, a.error_code) for a in queries.attempts(session, job.id)]
     assert town.job(job).outcome is Outcome.SUCCEEDED
     assert states == [("failed", "unavailable"), ("done", None)]
+
+
+def test_a_queued_job_revoked_in_flower_is_cancelled(town):
+    worker = town.start_remote()
+    [job] = town.enqueue(1)
+    town.broker.revoke([job.uuid], terminate=False)
+    town.publish(job)
+    town.eventually(lambda: town.have_ended([job]))
+
+    assert worker.poll() is None
+    assert town.job(job).outcome is Outcome.CANCELLED
+    assert town.accepted_tickets() == []
