@@ -101,6 +101,8 @@ class Provider(Protocol):
     name: str
     submits_once: bool
     """Two submissions under one key are one purchase (the id is ours to choose)."""
+    computes_here: bool
+    """`fetch` computes on this machine instead of waiting for another."""
 
     def submit(self, request: GenerationRequest) -> Ticket:
         """The ticket of an accepted request."""

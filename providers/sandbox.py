@@ -76,6 +76,7 @@ class Provider:
 
     name = "sandbox"
     submits_once = True
+    computes_here = True  # a picture takes a tenth of a second of CPU
 
     def __init__(self, *, latency_s: tuple[float, float], now: Callable[[], float] = time.time) -> None:
         self._latency_s = latency_s

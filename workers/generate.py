@@ -50,6 +50,7 @@ from providers.errors import (
 )
 from storage.errors import StorageError
 from workers.bench import Bench
+from workers.computing import compute
 from workers.imprint import NotAPicture, imprint, inspect
 from workers.retry import Trouble, next_delay
 from workers.running import StopReason, StopSignal
@@ -246,9 +247,8 @@ class _Generation:
         self, job: Job, attempt: Assigned, ticket: Ticket, position: int, output: RemoteOutput
     ) -> NewOutput:
         """One picture, from the provider into our storage.  Safe to repeat: same key, same bytes."""
-        provider = self._provider(attempt)
-        content = self._ask(attempt, lambda: provider.fetch(ticket, output))
-        facts = inspect(content)
+        content = self._fetch(attempt, ticket, output)
+        facts = compute(lambda: inspect(content))
         seed = output.seed if output.seed is not None else job.parameters.get("seed")
         named = self._imprinted(
             content,
@@ -274,6 +274,12 @@ class _Generation:
             height_px=facts.height_px,
             seed=seed,
         )
+
+    def _fetch(self, attempt: Assigned, ticket: Ticket, output: RemoteOutput) -> bytes:
+        provider = self._provider(attempt)
+        if provider.computes_here:
+            return self._ask(attempt, lambda: compute(lambda: provider.fetch(ticket, output)))
+        return self._ask(attempt, lambda: provider.fetch(ticket, output))
 
     def _imprinted(self, content: bytes, record: Mapping[str, str | int | None]) -> bytes:
         """The picture with its story; as it is where its file has no place for one, since it is paid for."""

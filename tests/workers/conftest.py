@@ -35,6 +35,7 @@ class Obedient:
 
     def __init__(self) -> None:
         self.submits_once = True
+        self.computes_here = False
         self.submitted: list[GenerationRequest] = []
         self.cancelled: list[Ticket] = []
         self.on_submit: Callable[[], None] = lambda: None
