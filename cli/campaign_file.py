@@ -1,0 +1,248 @@
+"""What a campaign file says, line by line.
+
+Text is a prompt a line; JSON Lines is an object a line, ours or OpenAI's
+batch form.  One line is held at a time, so a file may be larger than memory.
+A line that cannot be used is told with its number and the reason, and does
+not stop the rest; whether its parameters fit the model is the server's word.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import JsonValue
+
+from cli.documents import Row
+
+LINE_MAX_BYTES = 1 << 20
+"""Ten times the longest prompt a model takes, with every character escaped."""
+
+CUSTOM_ID_MAX = 200
+CHUNK_ROWS = 500
+CHUNK_MAX_BYTES = 1 << 20
+"""The server reads a request whole; a chunk stays small however long its prompts are."""
+
+_BESIDE = frozenset({"custom_id", "model", "priority", "provider"})
+"""What a line says of the job rather than of the picture."""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds for every line that says nothing else.
+
+    Attributes:
+        model_slug: what to generate with.
+        parameters: as typed, text.
+        provider: who must make the pictures; None for anyone.
+    """
+
+    model_slug: str
+    parameters: Mapping[str, str]
+    provider: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line that became a row; `size_bytes` is the line's."""
+
+    number: int
+    row: Row
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WrongLine:
+    """One line that cannot be used."""
+
+    number: int
+    reason: str
+
+
+class Unusable(ValueError):
+    """The line at hand cannot be used; the text says why."""
+
+
+def reader(file: Path) -> Callable[[str, int, Defaults], Row | None]:
+    """How lines of this file are read, by the end of its name.
+
+    Raises:
+        ValueError: it ends in nothing we read.
+    """
+    match file.suffix.lower():
+        case ".txt":
+            return read_prompt
+        case ".jsonl" | ".ndjson":
+            return read_object
+        case other:
+            raise ValueError(f"a campaign file ends in .txt or .jsonl, not in {other or 'nothing'!r}")
+
+
+def read(file: Path, defaults: Defaults) -> Iterator[Line | WrongLine]:
+    """The lines of a file, in order; blank ones and comments are left out."""
+    read_line = reader(file)
+    # Eight bytes a custom_id: a file of a million lines must not need its million names in memory.
+    seen: set[int] = set()
+    with file.open("rb") as source:
+        for number, raw in _raw_lines(source):
+            try:
+                row = read_line(_text(raw), number, defaults)
+                if row is None:
+                    continue
+                _refuse_repeated(row["custom_id"], seen)
+                yield Line(number, row, len(raw or b""))
+            except Unusable as exc:
+                yield WrongLine(number, str(exc))
+
+
+def read_prompt(text: str, number: int, defaults: Defaults) -> Row | None:
+    """A line of text: the prompt."""
+    prompt = text.strip()
+    if not prompt or prompt.startswith("#"):
+        return None
+    return _row(_line_name(number), {**defaults.parameters, "prompt": prompt}, defaults)
+
+
+def read_object(text: str, number: int, defaults: Defaults) -> Row | None:
+    """A line of JSON: parameters, and `custom_id`, `model`, `priority`, `provider` beside them.
+
+    Raises:
+        Unusable: it is no such object.
+    """
+    if not text.strip():
+        return None
+    told = _parse_object(text)
+    body = told.get("body", told)
+    if not isinstance(body, dict):
+        raise Unusable("`body` takes an object")
+    parameters = {name: value for name, value in body.items() if name not in _BESIDE}
+    row = _row(_custom_id(told, number), {**defaults.parameters, **parameters}, defaults)
+    if "model" in body:
+        row["model"] = _text_of(body, "model")
+    if body.get("provider") is not None:
+        row["provider"] = _text_of(body, "provider")
+    if (priority := body.get("priority")) is not None:
+        if not isinstance(priority, int) or isinstance(priority, bool):
+            raise Unusable(f"priority takes a whole number, got {json.dumps(priority)}")
+        row["priority"] = priority
+    return row
+
+
+def chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """The lines in pieces that one request carries."""
+    chunk: list[Line] = []
+    size_bytes = 0
+    for line in lines:
+        if chunk and (len(chunk) == CHUNK_ROWS or size_bytes + line.size_bytes > CHUNK_MAX_BYTES):
+            yield chunk
+            chunk, size_bytes = [], 0
+        chunk.append(line)
+        size_bytes += line.size_bytes
+    if chunk:
+        yield chunk
+
+
+def name_of(file: Path, defaults: Defaults) -> str:
+    """A name made of the file's content and the defaults: the same command again finds its campaign."""
+    digest = hashlib.sha256(
+        json.dumps(
+            [defaults.model_slug, dict(defaults.parameters), defaults.provider], sort_keys=True
+        ).encode()
+    )
+    with file.open("rb") as source:
+        while block := source.read(LINE_MAX_BYTES):
+            digest.update(block)
+    return f"{file.stem}-{digest.hexdigest()[:8]}"
+
+
+def _raw_lines(source: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    """Each line with its number, from 1; None for one that is too long to hold."""
+    number = 0
+    while piece := source.readline(LINE_MAX_BYTES):
+        number += 1
+        if number == 1:
+            piece = piece.removeprefix(_BOM)
+        if len(piece) < LINE_MAX_BYTES or piece.endswith(b"\n"):
+            yield number, piece
+            continue
+        while piece and not piece.endswith(b"\n"):
+            piece = source.readline(LINE_MAX_BYTES)
+        yield number, None
+
+
+def _text(raw: bytes | None) -> str:
+    if raw is None:
+        raise Unusable(f"longer than {LINE_MAX_BYTES:,} bytes")
+    if b"\0" in raw:
+        raise Unusable("has a NUL character in it")
+    try:
+        return raw.decode().rstrip("\r\n")
+    except UnicodeDecodeError as exc:
+        raise Unusable(f"is not UTF-8 at byte {exc.start + 1}") from exc
+
+
+def _parse_object(text: str) -> dict[str, JsonValue]:
+    try:
+        told = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+        json.dumps(told, ensure_ascii=False).encode()
+    except json.JSONDecodeError as exc:
+        raise Unusable(f"is not JSON: {exc.msg} at character {exc.pos + 1}") from exc
+    except UnicodeEncodeError as exc:
+        raise Unusable("has half a character in it (a lone surrogate)") from exc
+    except RecursionError as exc:
+        raise Unusable("is nested too deep") from exc
+    except ValueError as exc:  # a number of thousands of digits, or none that JSON knows
+        raise Unusable(f"is not JSON: {exc}") from exc
+    if not isinstance(told, dict):
+        raise Unusable("is not a JSON object")
+    return told
+
+
+def _custom_id(told: Mapping[str, JsonValue], number: int) -> str:
+    if told.get("custom_id") is None:
+        return _line_name(number)
+    custom_id = _text_of(told, "custom_id")
+    if len(custom_id) > CUSTOM_ID_MAX or not custom_id.isprintable():
+        raise Unusable(f"custom_id takes at most {CUSTOM_ID_MAX} printable characters")
+    return custom_id
+
+
+def _text_of(told: Mapping[str, JsonValue], name: str) -> str:
+    value = told[name]
+    if not isinstance(value, str) or not value.strip():
+        raise Unusable(f"{name} takes text, got {json.dumps(value)[:80]}")
+    return value
+
+
+def _row(custom_id: str, parameters: dict[str, JsonValue], defaults: Defaults) -> Row:
+    row = Row(custom_id=custom_id, model=defaults.model_slug, parameters=parameters)
+    if defaults.provider is not None:
+        row["provider"] = defaults.provider
+    return row
+
+
+def _line_name(number: int) -> str:
+    return f"line-{number:06d}"
+
+
+def _refuse_repeated(custom_id: str, seen: set[int]) -> None:
+    known_as = int.from_bytes(hashlib.blake2b(custom_id.encode(), digest_size=8).digest())
+    if known_as in seen:
+        raise Unusable(f"custom_id {custom_id!r} is used twice in this file")
+    seen.add(known_as)
+
+
+def _refuse_number(word: str) -> None:
+    raise ValueError(f"{word} is no number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large")
+    return number

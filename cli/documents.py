@@ -1,0 +1,171 @@
+"""The documents of the HTTP API, as far as the command line reads them.
+
+They are passed on as they came wherever somebody asks for JSON; a field that
+is not named here is carried along.
+"""
+
+from collections.abc import Mapping
+from typing import NotRequired, TypedDict
+
+from pydantic import JsonValue
+
+Parameters = Mapping[str, JsonValue]
+
+
+class Trouble(TypedDict):
+    """Why a job has no pictures."""
+
+    code: str
+    message: str
+
+
+class Output(TypedDict):
+    """One picture; `path` is where this command saved it."""
+
+    name: str
+    url: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    width_px: int
+    height_px: int
+    seed: int | None
+    path: NotRequired[str]
+
+
+class Attempt(TypedDict):
+    """One submission to one provider."""
+
+    number: int
+    provider: str
+    state: str
+    cost_usd: str | None
+    error_code: str | None
+    error_message: str | None
+
+
+class Job(TypedDict):
+    """One request to generate; attempts and outputs come only with a single job.
+
+    `notice` is what has to be said beside the provider's name.
+    """
+
+    id: int
+    uuid: str
+    model: str
+    status: str
+    outcome: str | None
+    parameters: dict[str, JsonValue]
+    provider: str | None
+    notice: str | None
+    priority: int
+    campaign: str | None
+    custom_id: str | None
+    created_at: str
+    finished_at: str | None
+    cost_usd: str | None
+    error: Trouble | None
+    stopped_how: str | None
+    attempts: NotRequired[list[Attempt]]
+    outputs: NotRequired[list[Output]]
+
+
+class Event(TypedDict):
+    """One status a job has had."""
+
+    seq: int
+    status: str
+    at: str
+    claim: int
+    attempt_id: int | None
+    worker_id: int | None
+    reason: str | None
+
+
+class Stopped(TypedDict):
+    """What became of the wish to stop a job."""
+
+    cancelled: bool
+    job: Job
+
+
+class Campaign(TypedDict):
+    """Many jobs under one name; `counts` has living jobs by status, ended ones by outcome."""
+
+    id: str
+    name: str
+    created_at: str
+    total: int
+    counts: dict[str, int]
+
+
+class Offer(TypedDict):
+    """One way to buy a model."""
+
+    provider: str
+    is_on: bool
+    price_usd: str
+    notice: str | None
+
+
+class Input(TypedDict):
+    """One parameter of a model."""
+
+    name: str
+    required: bool
+    default: str | None
+    allowed: str
+    help: str
+
+
+class Model(TypedDict):
+    """One generative model; inputs come only with a single one."""
+
+    slug: str
+    title: str
+    description: str
+    offers: list[Offer]
+    inputs: NotRequired[list[Input]]
+
+
+class Provider(TypedDict):
+    """One provider."""
+
+    name: str
+    is_on: bool
+    models: list[str]
+    notice: str | None
+
+
+class Row(TypedDict):
+    """One job of a campaign, as it is sent."""
+
+    custom_id: str
+    model: str
+    parameters: dict[str, JsonValue]
+    priority: NotRequired[int]
+    provider: NotRequired[str]
+
+
+class Problem(TypedDict):
+    """One parameter that does not fit."""
+
+    parameter: str
+    kind: str
+    message: str
+
+
+class RowProblem(TypedDict):
+    """Why one row became no job; `index` counts from 0 within the rows that were sent."""
+
+    index: int
+    custom_id: str | None
+    problems: list[Problem]
+
+
+class Added(TypedDict):
+    """What became of some rows."""
+
+    added: int
+    existing: int
+    problems: list[RowProblem]

@@ -1,0 +1,114 @@
+"""How things look on a terminal, and in a pipe.
+
+Whatever a caller once typed is shown as text: never as markup, never as the
+control sequences it may contain.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli.documents import Job
+
+QUEUED = "task_queue"
+IN_A_PIPE = 200
+"""Columns where there is no terminal: nothing is cut off that somebody may want to grep."""
+
+STYLES = {
+    "succeeded": "green",
+    "failed": "bold red",
+    "expired": "bold red",
+    "cancelled": "yellow",
+    "killed": "yellow",
+    QUEUED: "bright_black",
+}
+_RUNNING = "dark_orange"
+
+
+def to_stdout() -> Console:
+    """Where results go."""
+    return _console(is_error=False)
+
+
+def to_stderr() -> Console:
+    """Where progress and complaints go."""
+    return _console(is_error=True)
+
+
+def print_json(document: object) -> None:
+    """One document on standard output, for a machine."""
+    # ASCII: a terminal's encoding, or half a surrogate pair in a prompt, must not break it.
+    click.echo(json.dumps(document, indent=2, default=str))
+
+
+def table(*columns: str) -> Table:
+    """An empty table in the style of the house; a column whose name ends in `>` is right-aligned."""
+    made = Table(box=None, header_style="bright_black", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in columns:
+        made.add_column(name.rstrip(">"), justify="right" if name.endswith(">") else "left")
+    return made
+
+
+def facts(rows: Sequence[tuple[str, str | Text]]) -> Table:
+    """Names and what they are, in two columns."""
+    made = Table.grid(padding=(0, 3, 0, 0))
+    made.add_column(style="bright_black", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in rows:
+        made.add_row(plain(name), plain(value) if isinstance(value, str) else value)
+    return made
+
+
+def plain(value: object, *, most: int | None = None) -> Text:
+    """A value as text on one line, at most `most` characters of it."""
+    shown = "".join(c if c.isprintable() else " " for c in str(value))
+    if most is not None and len(shown) > most:
+        shown = f"{shown[: most - 1]}…"
+    return Text(shown)
+
+
+def place(job: Job) -> Text:
+    """Where a job is: its outcome, or its status while it lives."""
+    return place_named(job["outcome"] or job["status"])
+
+
+def place_named(word: str) -> Text:
+    """An outcome or a status, in its colour."""
+    return Text(word, STYLES.get(word, _RUNNING))
+
+
+def usd(amount: str | float | None) -> str:
+    """A price; unknown is a dash, not zero."""
+    if amount is None:
+        return "–"
+    text = f"${float(amount):.4f}"
+    return text.removesuffix("00")
+
+
+def when(stamp: str | None) -> str:
+    """A moment, in this machine's time zone, to the second."""
+    return "" if stamp is None else moment(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def moment(stamp: str) -> datetime:
+    """A time as the API writes it."""
+    return datetime.fromisoformat(stamp)
+
+
+def parameter_lines(parameters: Mapping[str, object]) -> list[tuple[str, str | Text]]:
+    """A job's parameters as facts."""
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value)) for name, value in parameters.items()
+    ]
+
+
+def _console(*, is_error: bool) -> Console:
+    made = Console(stderr=is_error, markup=False, highlight=False, emoji=False)
+    if not made.is_terminal:
+        made.width = IN_A_PIPE
+    return made
