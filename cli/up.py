@@ -103,7 +103,7 @@ def up(wanted: Wanted, first_project: FirstProject) -> int:
             stack.end_leftovers(home, _say)
             _run(_decide(wanted, home), wanted, first_project)
     except (CommandFailed, settings.BadSetting) as exc:
-        click.echo(str(exc), err=True)
+        click.echo(f"Error: {exc}", err=True)
         return exc.exit_status if isinstance(exc, CommandFailed) else CannotStart.exit_status
     return 0
 

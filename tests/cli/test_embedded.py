@@ -1,5 +1,6 @@
 """The two embedded servers: started, stopped, killed, moved, refused."""
 
+import contextlib
 import json
 import os
 import pwd
@@ -52,6 +53,16 @@ def pids(home):
     running = stack.read(home)
     assert running is not None
     return {child.role: child.pid for child in running.children}
+
+
+@contextlib.contextmanager
+def sleeping(**identity):
+    """A process that has nothing to do with us."""
+    with subprocess.Popen(["sleep", "600"], cwd="/", **identity) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def modes(folder):
@@ -180,7 +191,7 @@ def test_the_pid_of_a_killed_postgres_may_be_a_strangers_by_now(home, state, eve
     # As PostgreSQL's own user: a stranger it may not even signal would not stop it.
     account = privileges.unprivileged_account(home / "postgres")
     identity = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
-    with subprocess.Popen(["sleep", "600"], cwd="/", **identity) as stranger:
+    with sleeping(**identity) as stranger:
         pid_file.write_text("\n".join([str(stranger.pid), *lines[1:]]))
         if state == "not reaped":
             os.kill(stranger.pid, Signals.SIGKILL)
@@ -190,7 +201,6 @@ def test_the_pid_of_a_killed_postgres_may_be_a_strangers_by_now(home, state, eve
             found = words(urls)
 
         assert (stranger.poll() is None) == (state == "alive")
-        stranger.kill()
     assert found[0] == ["kept"]
 
 
