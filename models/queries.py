@@ -160,7 +160,7 @@ def campaign_counts(session: Session, campaign_id: int) -> dict[str, int]:
     """How many of the campaign's jobs are where: living ones by status, ended ones by outcome."""
     place = _place()
     rows = session.execute(select(place, func.count()).where(Job.campaign_id == campaign_id).group_by(place))
-    return dict(rows.tuples())
+    return dict(rows.all())
 
 
 def counts_by_campaign(session: Session, project_id: int) -> dict[int, dict[str, int]]:
