@@ -1,0 +1,75 @@
+"""The HTTP edge, put together: `uvicorn api.app:create_app --factory`."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+
+import logs
+from api import campaigns, errors, files, generators, health, jobs, wiro
+from api.body_limit import BodyLimit
+from api.dependencies import connect
+from settings import Settings, load
+
+DESCRIPTION = """
+A self-hosted, distributed queue for image generation.
+
+Two doors lead to the same jobs.  **Wiro's API** under `/v1` works with Wiro's own
+clients and examples once their base URL is changed.  **The native API** under
+`/api` has real types, stable error codes (RFC 9457) and cursors.
+
+Both take Wiro's headers: `x-api-key` alone, or with `x-nonce` and `x-signature`, as
+the project was made.  The native API also takes `Authorization: Bearer API_KEY:API_SECRET`.
+"""
+
+TAGS = [
+    {"name": "Wiro", "description": "Field for field: numbers as strings, errors with HTTP 200."},
+    {"name": "Jobs", "description": "One request to generate."},
+    {"name": "Campaigns", "description": "Many jobs under one name."},
+    {"name": "Models", "description": "What can be generated, by whom, at what price."},
+    {"name": "Files", "description": "The pictures."},
+    {"name": "Health", "description": "Probes."},
+]
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The app with its services; without `settings`, those of the environment.
+
+    Raises:
+        settings.BadSetting: a variable is missing or cannot be used.
+    """
+    settings = settings or load()
+    app = FastAPI(
+        title="Darkroom",
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=_lifespan,
+        redirect_slashes=False,  # a redirect to another host than the caller's proxy helps nobody
+        redoc_url=None,
+    )
+    app.state.services = connect(settings)
+    app.state.log_level = settings.log_level
+    app.add_middleware(BodyLimit)
+    errors.install(app)
+    for part in (wiro, files, jobs, campaigns, generators, health):
+        app.include_router(part.router)
+    app.add_api_route("/", _welcome, include_in_schema=False)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    if not logging.getLogger().handlers:  # whoever runs the app in a process of their own has their log
+        logs.configure(app.state.log_level)
+    services = app.state.services
+    services.bell.start()
+    yield
+    services.bell.stop()
+    services.database.dispose()
+
+
+def _welcome() -> RedirectResponse:
+    """To the API's page, as long as there is no other."""
+    return RedirectResponse("/docs")

@@ -1,0 +1,46 @@
+"""How long a request may be."""
+
+from fastapi import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY_MAX_BYTES = 8 * 1024 * 1024
+"""A thousand campaign rows with long prompts; a body is held in memory whole."""
+
+
+class BodyLimit:
+    """Refuses bodies longer than `BODY_MAX_BYTES`, said so or sent so, with 413."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its body counted."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        # A declared length is kept to by the server; only chunks have to be counted.
+        received_bytes = _declared_bytes(scope)
+        is_declared = received_bytes > 0
+
+        async def counted() -> Message:
+            nonlocal received_bytes
+            # Raised where the body is read, so that the error is told in the caller's dialect.
+            _refuse_beyond_limit(received_bytes)
+            message = await receive()
+            if not is_declared:
+                received_bytes += len(message.get("body", b""))
+                _refuse_beyond_limit(received_bytes)
+            return message
+
+        await self._app(scope, counted, send)
+
+
+def _declared_bytes(scope: Scope) -> int:
+    """The Content-Length; 0 when there is none."""
+    declared = dict(scope["headers"]).get(b"content-length", b"")
+    return int(declared) if declared.isdigit() else 0
+
+
+def _refuse_beyond_limit(received_bytes: int) -> None:
+    if received_bytes > BODY_MAX_BYTES:
+        raise HTTPException(413, f"A request takes {BODY_MAX_BYTES // 1024**2} MiB at most.")

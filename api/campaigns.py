@@ -1,0 +1,179 @@
+"""The native API's campaigns: open one, add rows, count."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from pydantic import ValidationError
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from api.dependencies import NativeProject, Services, ServicesOf
+from api.errors import Problem, faulty_field
+from api.market import NotSold, Order
+from api.schemas import (
+    AddedJob,
+    AddedRows,
+    BadRow,
+    CampaignAnswer,
+    CampaignList,
+    CampaignRow,
+    CampaignRowsBody,
+    NewCampaignBody,
+    ProblemAnswer,
+    RowProblem,
+)
+from catalogue import InvalidInput, UnknownModel
+from models import queries, transitions
+from models.campaign import Campaign
+from models.transitions import NewJob
+
+router = APIRouter(
+    prefix="/api/campaigns",
+    tags=["Campaigns"],
+    responses={
+        401: {"model": ProblemAnswer, "description": "not_authorized"},
+        422: {"model": ProblemAnswer, "description": "invalid_request"},
+    },
+)
+logger = logging.getLogger("darkroom.api")
+
+
+# --- campaigns ---------------------------------------------------------------------------------------
+
+
+@router.post("", status_code=201, summary="Open a campaign", responses={200: {"model": CampaignAnswer}})
+def open_campaign(
+    wanted: NewCampaignBody, project: NativeProject, services: ServicesOf, response: Response
+) -> CampaignAnswer:
+    """The campaign of this name: 201 when it is new, 200 when it was there.  Safe to call twice."""
+    with services.database.transaction() as session:
+        is_new = _insert_unless_there(session, project.id, wanted.name)
+        campaign = queries.campaign_by_name(session, project.id, wanted.name)
+        answer = _answer(campaign, queries.campaign_counts(session, campaign.id))
+    response.headers["Location"] = f"/api/campaigns/{campaign.uuid}"
+    if not is_new:
+        response.status_code = 200
+    return answer
+
+
+def _insert_unless_there(session: Session, project_id: int, name: str) -> bool:
+    added = session.execute(
+        upsert(Campaign)
+        .values(project_id=project_id, name=name)
+        .on_conflict_do_nothing(index_elements=["project_id", "name"])
+        .returning(Campaign.id)
+    )
+    return added.first() is not None
+
+
+@router.get("", summary="List campaigns")
+def list_campaigns(project: NativeProject, services: ServicesOf) -> CampaignList:
+    """Every campaign of the project, newest first."""
+    with services.database.transaction() as session:
+        counts = queries.counts_by_campaign(session, project.id)
+        campaigns = queries.campaigns(session, project.id)
+    return CampaignList(campaigns=[_answer(campaign, counts.get(campaign.id, {})) for campaign in campaigns])
+
+
+@router.get("/{uuid}", summary="Show a campaign")
+def show(uuid: UUID, project: NativeProject, services: ServicesOf) -> CampaignAnswer:
+    """One campaign and where its jobs are."""
+    with services.database.transaction() as session:
+        campaign = _campaign(session, project.id, uuid)
+        return _answer(campaign, queries.campaign_counts(session, campaign.id))
+
+
+def _campaign(session: Session, project_id: int, uuid: UUID) -> Campaign:
+    found = queries.campaign(session, project_id, uuid)
+    if found is None:
+        raise Problem(404, "campaign_not_found", "This project has no such campaign.")
+    return found
+
+
+def _answer(campaign: Campaign, counts: Mapping[str, int]) -> CampaignAnswer:
+    return CampaignAnswer(
+        id=campaign.uuid,
+        name=campaign.name,
+        total=sum(counts.values()),
+        counts=dict(counts),
+        created_at=campaign.created_at,
+    )
+
+
+# --- rows ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _GoodRow:
+    row: CampaignRow
+    order: Order
+
+
+@router.post("/{uuid}/jobs", summary="Add jobs to a campaign")
+def add_rows(uuid: UUID, sent: CampaignRowsBody, project: NativeProject, services: ServicesOf) -> AddedRows:
+    """Queue the good rows, all in one, and say what is wrong with the others.
+
+    Safe to call twice: a row with the `custom_id` of an earlier one is that job.
+    """
+    read = [_read(services, index, raw) for index, raw in enumerate(sent.rows)]
+    good = [row for row in read if isinstance(row, _GoodRow)]
+    with services.database.transaction() as session:
+        campaign = _campaign(session, project.id, uuid)
+        queued = transitions.enqueue(session, [_new_job(campaign, row) for row in good])
+    added = sum(job.is_new for job in queued)
+    if added:
+        services.bell.ring()
+    logger.info(
+        "Added rows.",
+        extra={"event": "rows_added", "campaign_id": campaign.id, "added": added, "sent": len(sent.rows)},
+    )
+    return AddedRows(
+        added=added,
+        existing=len(queued) - added,
+        jobs=[
+            AddedJob(custom_id=accepted.row.custom_id, id=job.id, uuid=job.uuid, is_new=job.is_new)
+            for accepted, job in zip(good, queued, strict=True)
+        ],
+        problems=[row for row in read if isinstance(row, BadRow)],
+    )
+
+
+def _read(services: Services, index: int, raw: object) -> _GoodRow | BadRow:
+    """One row as it can be queued, or what is wrong with it."""
+    try:
+        row = CampaignRow.model_validate(raw)
+        return _GoodRow(row, services.market.order(row.model, row.parameters, row.provider))
+    except ValidationError as exc:
+        errors = exc.errors(include_url=False, include_input=False, include_context=False)
+        problems = [RowProblem(**faulty_field(error["loc"], error)) for error in errors]
+    except UnknownModel as exc:
+        problems = [RowProblem(parameter="model", kind="unknown", message=str(exc))]
+    except NotSold as exc:
+        problems = [RowProblem(parameter="provider", kind="not_sold", message=str(exc))]
+    except InvalidInput as exc:
+        problems = [
+            RowProblem(parameter=problem.parameter, kind=problem.kind, message=problem.message)
+            for problem in exc.problems
+        ]
+    return BadRow(index=index, custom_id=_custom_id(raw), problems=problems)
+
+
+def _custom_id(raw: object) -> str | None:
+    """What a row that may be anything calls itself."""
+    custom_id = raw.get("custom_id") if isinstance(raw, dict) else None
+    return custom_id.encode("utf-8", "replace").decode() if isinstance(custom_id, str) else None
+
+
+def _new_job(campaign: Campaign, accepted: _GoodRow) -> NewJob:
+    return NewJob(
+        project_id=campaign.project_id,
+        model_slug=accepted.order.model_slug,
+        parameters=accepted.order.parameters,
+        priority=accepted.row.priority,
+        wanted_provider=accepted.row.provider,
+        campaign_id=campaign.id,
+        custom_id=accepted.row.custom_id,
+    )

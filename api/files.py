@@ -1,0 +1,99 @@
+"""The files of jobs: `GET /v1/File/{access key}/{name}`, as at Wiro.
+
+No key is asked for: the address is unguessable, and whoever has it may read.  A file
+never changes under its address, so browsers and proxies may keep it.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+
+from api.dependencies import Services, ServicesOf
+from api.errors import WiroRefusal
+from api.ranges import Slice, Unsatisfiable, is_same, slice_wanted
+from models import queries
+from models.output import Output
+from storage import NotFound
+
+CHUNK_BYTES = 256 * 1024
+
+router = APIRouter(prefix="/v1/File", tags=["Files"])
+logger = logging.getLogger("darkroom.api")
+
+_PICTURE = {"content": {"image/png": {}, "image/jpeg": {}}, "description": "The file."}
+
+
+@router.get("/{access_key}/{name}", summary="Read a file", response_class=Response, responses={200: _PICTURE})
+@router.head("/{access_key}/{name}", include_in_schema=False)
+def read(access_key: str, name: str, request: Request, services: ServicesOf) -> Response:
+    """The bytes of an output; takes `If-None-Match` and a `Range`."""
+    stored = _output(services, access_key, name)
+    headers = _headers(stored)
+    if is_same(headers["ETag"], request.headers.get("if-none-match")):
+        return Response(status_code=304, headers=headers)
+    # A part of another file is of no use to who has the rest of this one.
+    is_of_this = request.headers.get("if-range", headers["ETag"]) == headers["ETag"]
+    try:
+        part = slice_wanted(request.headers.get("range") if is_of_this else None, stored.size_bytes)
+    except Unsatisfiable:
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{stored.size_bytes}"})
+    if part is None:
+        status, part = 200, Slice(0, stored.size_bytes)
+    else:
+        status = 206
+        headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{stored.size_bytes}"
+    headers["Content-Length"] = str(part.end - part.start)
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=stored.content_type)
+    content = _chunks(_open(services, stored), part)
+    return StreamingResponse(content, status, headers, media_type=stored.content_type)
+
+
+def _output(services: Services, access_key: str, name: str) -> Output:
+    """The file of this address.
+
+    Raises:
+        WiroRefusal: 404, there is none.
+    """
+    # Our keys are letters and digits; not everything else could be looked for.
+    if access_key.isascii() and access_key.isalnum():
+        with services.database.transaction() as session:
+            stored = queries.output_by_access_key(session, access_key)
+        if stored is not None and stored.name == name:
+            return stored
+    raise _no_file()
+
+
+def _headers(stored: Output) -> dict[str, str]:
+    return {
+        "ETag": f'"{stored.sha256}"',
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "X-Content-Type-Options": "nosniff",
+        "Accept-Ranges": "bytes",
+    }
+
+
+def _open(services: Services, stored: Output) -> BinaryIO:
+    """Opened before the answer begins, so that a file that is gone can still be said to be."""
+    try:
+        return services.storage.open(stored.storage_key)
+    except NotFound as exc:
+        extra = {"event": "file_missing", "job_id": stored.job_id, "storage_key": stored.storage_key}
+        logger.exception("A recorded file is not in storage.", extra=extra)
+        raise _no_file() from exc
+
+
+def _chunks(file: BinaryIO, part: Slice) -> Iterator[bytes]:
+    with file:
+        file.seek(part.start)
+        left_bytes = part.end - part.start
+        while left_bytes > 0 and (chunk := file.read(min(CHUNK_BYTES, left_bytes))):
+            left_bytes -= len(chunk)
+            yield chunk
+
+
+def _no_file() -> WiroRefusal:
+    return WiroRefusal((1, "There is no such file."), status=404)

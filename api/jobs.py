@@ -1,0 +1,223 @@
+"""The native API's jobs: queue, list, show, follow, stop."""
+
+import logging
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from sqlalchemy.orm import Session
+
+from api import stopping
+from api.dependencies import NativeProject, Services, ServicesOf
+from api.errors import Problem
+from api.market import NotSold, Order
+from api.names import job_called
+from api.native_shapes import event_answer, job_answer, job_detail
+from api.schemas import EventList, JobAnswer, JobDetail, JobPage, NewJobBody, ProblemAnswer, StopAnswer
+from api.stopping import Stop
+from catalogue import InvalidInput, UnknownModel
+from models import queries, transitions
+from models.errors import NotFound
+from models.job import Job
+from models.lifecycle import Outcome, Status
+from models.queries import JobFilter
+from models.transitions import NewJob
+
+PAGE_MAX = 500
+WAIT_MAX_S = 10.0
+
+Word = TypeVar("Word", bound=StrEnum)
+WaitS = Annotated[
+    float,
+    Query(alias="wait_s", ge=0, description=f"Seconds to wait for it to stop, at most {WAIT_MAX_S:.0f}."),
+]
+
+router = APIRouter(
+    prefix="/api/jobs",
+    tags=["Jobs"],
+    responses={
+        401: {"model": ProblemAnswer, "description": "not_authorized"},
+        422: {"model": ProblemAnswer, "description": "invalid_request, invalid_parameters and others"},
+    },
+)
+logger = logging.getLogger("darkroom.api")
+
+
+# --- queue -----------------------------------------------------------------------------------------
+
+
+@router.post("", status_code=202, summary="Queue a job")
+def queue(wanted: NewJobBody, project: NativeProject, services: ServicesOf, response: Response) -> JobAnswer:
+    """Store the job; it is generated as soon as it is its turn.  Each call is another job."""
+    order = _order(services, wanted)
+    job = NewJob(
+        project_id=project.id,
+        model_slug=order.model_slug,
+        parameters=order.parameters,
+        priority=wanted.priority,
+        wanted_provider=wanted.provider,
+    )
+    with services.database.transaction() as session:
+        [queued] = transitions.enqueue(session, [job])
+        answer = job_answer(services, queries.job(session, queued.id), None)
+    services.bell.ring()
+    logger.info("Queued a job.", extra={"event": "job_queued", "job_id": queued.id, "project_id": project.id})
+    response.headers["Location"] = f"/api/jobs/{queued.id}"
+    return answer
+
+
+def _order(services: Services, wanted: NewJobBody) -> Order:
+    try:
+        return services.market.order(wanted.model, wanted.parameters, wanted.provider)
+    except UnknownModel as exc:
+        raise Problem(422, "unknown_model", str(exc), suggestions=exc.suggestions) from exc
+    except NotSold as exc:
+        raise Problem(422, "not_sold", str(exc), sold_by=exc.sold_by) from exc
+    except InvalidInput as exc:
+        problems = [
+            {"parameter": problem.parameter, "kind": problem.kind, "message": problem.message}
+            for problem in exc.problems
+        ]
+        raise Problem(422, "invalid_parameters", str(exc), problems=problems) from exc
+
+
+# --- list and show -----------------------------------------------------------------------------------
+
+
+@router.get("", summary="List jobs")
+def list_jobs(
+    project: NativeProject,
+    services: ServicesOf,
+    *,
+    statuses: Annotated[
+        list[str] | None, Query(alias="status", description="One or several, by commas.")
+    ] = None,
+    outcomes: Annotated[
+        list[str] | None, Query(alias="outcome", description="One or several, by commas.")
+    ] = None,
+    campaign: Annotated[UUID | None, Query(description="Only this campaign's.")] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+) -> JobPage:
+    """Jobs, newest first.  Pages do not shift while new jobs arrive."""
+    before_id = None if cursor is None else _id_of(cursor)
+    status_words, outcome_words = _words(Status, "status", statuses), _words(Outcome, "outcome", outcomes)
+    with services.database.transaction() as session:
+        campaign_id = None if campaign is None else _campaign_id(session, project.id, campaign)
+        wanted = JobFilter(status_words, outcome_words, campaign_id, before_id)
+        # One more than asked for tells whether there is another page.
+        found = queries.list_jobs(session, project.id, wanted, limit + 1)
+        page = found[:limit]
+        uuids = _campaigns_of(session, page)
+    is_last = len(found) <= limit
+    return JobPage(
+        jobs=[job_answer(services, job, uuids.get(job.campaign_id or 0)) for job in page],
+        next_cursor=None if is_last else str(page[-1].id),
+    )
+
+
+def _id_of(cursor: str) -> int:
+    """A cursor is the number of the last job of its page."""
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
+        raise _invalid("cursor", "takes the next_cursor of an earlier answer")
+    return int(cursor)
+
+
+def _words(kind: type[Word], parameter: str, sent: Iterable[str] | None) -> tuple[Word, ...] | None:
+    """The words of `?status=a,b&status=c`; None when there are none."""
+    words = [word.strip() for part in sent or () for word in part.split(",") if word.strip()]
+    try:
+        return tuple(kind(word) for word in words) or None
+    except ValueError as exc:
+        raise _invalid(parameter, f"takes {', '.join(kind)}") from exc
+
+
+def _campaign_id(session: Session, project_id: int, uuid: UUID) -> int:
+    found = queries.campaign(session, project_id, uuid)
+    if found is None:
+        raise Problem(404, "campaign_not_found", "This project has no such campaign.")
+    return found.id
+
+
+def _campaigns_of(session: Session, jobs: Iterable[Job]) -> dict[int, UUID]:
+    """The UUIDs of the jobs' campaigns, by number."""
+    return queries.campaign_uuids(session, {job.campaign_id for job in jobs if job.campaign_id is not None})
+
+
+@router.get("/{job_name}", summary="Show a job")
+def show(job_name: str, project: NativeProject, services: ServicesOf) -> JobDetail:
+    """One job by number, UUID or token, with its attempts and outputs."""
+    with services.database.transaction() as session:
+        job = _job(session, project.id, job_name)
+        return job_detail(
+            services,
+            job,
+            _campaigns_of(session, [job]).get(job.campaign_id or 0),
+            queries.attempts(session, job.id),
+            queries.outputs(session, job.id),
+        )
+
+
+@router.get("/{job_name}/events", summary="Follow a job")
+def events(job_name: str, project: NativeProject, services: ServicesOf) -> EventList:
+    """Every status the job has had, in order."""
+    with services.database.transaction() as session:
+        job = _job(session, project.id, job_name)
+        return EventList(events=[event_answer(event) for event in queries.trail(session, job.id)])
+
+
+def _job(session: Session, project_id: int, job_name: str) -> Job:
+    try:
+        return job_called(session, project_id, job_name)
+    except NotFound as exc:
+        raise _no_job() from exc
+
+
+# --- stop --------------------------------------------------------------------------------------------
+
+
+@router.post("/{job_name}/cancel", summary="Cancel a job that waits")
+def cancel(
+    job_name: str, project: NativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
+) -> StopAnswer:
+    """Stop a job that no worker holds; one that runs goes on.  Safe to call twice."""
+    return _stop(services, project.id, job_name, wait_s, stopping.cancel)
+
+
+@router.post("/{job_name}/kill", summary="Stop a job wherever it is")
+def kill(
+    job_name: str, project: NativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
+) -> StopAnswer:
+    """Stop a job, also one that runs; waits for its worker to let go.  Safe to call twice."""
+    return _stop(services, project.id, job_name, wait_s, stopping.kill)
+
+
+def _stop(
+    services: Services,
+    project_id: int,
+    job_name: str,
+    wait_s: float,
+    stop: Callable[[Services, int, str, float], Stop],
+) -> StopAnswer:
+    try:
+        stopped = stop(services, project_id, job_name, min(wait_s, WAIT_MAX_S))
+    except NotFound as exc:
+        raise _no_job() from exc
+    with services.database.transaction() as session:
+        job = queries.job(session, stopped.job_id)
+        campaign = _campaigns_of(session, [job]).get(job.campaign_id or 0)
+    return StopAnswer(cancelled=job.status is Status.CANCEL, job=job_answer(services, job, campaign))
+
+
+# --- refusals ------------------------------------------------------------------------------------------
+
+
+def _no_job() -> Problem:
+    return Problem(404, "job_not_found", "This project has no such job.")
+
+
+def _invalid(parameter: str, message: str) -> Problem:
+    problem = {"parameter": parameter, "kind": "value", "message": f"{parameter} {message}"}
+    return Problem(422, "invalid_request", problem["message"], problems=[problem])

@@ -1,0 +1,164 @@
+"""Wiro's API, so that its clients work when only their base URL changes.
+
+Run, Detail, Cancel and Kill.  The shapes and sentences are in `wiro_shapes`; paths are
+written exactly so, errors come with HTTP 200, and a project sees only its own.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from sqlalchemy.orm import Session
+
+from api import stopping, wiro_shapes
+from api.dependencies import Services, ServicesOf, WiroBody, WiroProject
+from api.errors import WiroRefusal
+from api.market import NotSold, Order
+from api.names import job_called
+from api.wiro_shapes import Shape
+from catalogue import InvalidInput, UnknownModel
+from models import queries, transitions
+from models.errors import NotFound
+from models.job import Job
+from models.lifecycle import Outcome
+from models.transitions import NewJob
+
+CALLBACK_URL = "callbackUrl"
+OF_THE_RUN = frozenset({CALLBACK_URL, "projectid"})
+"""Parameters of a run, not of a model.  `projectid` bills another project at Wiro; here the key decides."""
+
+TASK_NAMES = ("taskid", "tasktoken", "socketaccesstoken")
+"""Wiro's documents disagree about which call takes which, so every call takes all."""
+
+router = APIRouter(prefix="/v1", tags=["Wiro"])
+logger = logging.getLogger("darkroom.api")
+
+
+def _json_body(example: Mapping[str, str]) -> dict[str, Any]:
+    """For the API's page: the body is read by `wiro_body`, which FastAPI knows nothing of."""
+    return {
+        "requestBody": {"content": {"application/json": {"schema": {"type": "object"}, "example": example}}}
+    }
+
+
+_RUN_BODY = _json_body(
+    {"prompt": "A paper boat in a puddle after the rain.", "aspectRatio": "16:9", "seed": "42"}
+)
+_TASK_BODY = _json_body({"taskid": "2221"})
+
+
+# --- doors -----------------------------------------------------------------------------------------
+
+
+@router.post("/Run/{owner}/{model_name}", summary="Run a model", openapi_extra=_RUN_BODY)
+def run(
+    owner: str, model_name: str, project: WiroProject, body: WiroBody, services: ServicesOf
+) -> JSONResponse:
+    """Queue a job: `{"errors": [], "taskid": "12", "socketaccesstoken": "…", "result": true}`.
+
+    Parameters are those of the model, as strings or with their own types; `callbackUrl`
+    is kept if it is an http(s) address.
+    """
+    parameters = {name: value for name, value in body.items() if name not in OF_THE_RUN}
+    order = _order(services, f"{owner}/{model_name}", parameters)
+    job = NewJob(
+        project_id=project.id,
+        model_slug=order.model_slug,
+        parameters=order.parameters,
+        callback_url=wiro_shapes.callback_url(body.get(CALLBACK_URL)),
+    )
+    with services.database.transaction() as session:
+        [queued] = transitions.enqueue(session, [job])
+    services.bell.ring()
+    logger.info("Queued a job.", extra={"event": "job_queued", "job_id": queued.id, "project_id": project.id})
+    return JSONResponse(wiro_shapes.started(queued.id, queued.socket_token))
+
+
+@router.post("/Task/Detail", summary="Show a task", openapi_extra=_TASK_BODY)
+def detail(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
+    """The task by `taskid`, `tasktoken` or `socketaccesstoken`, as it is now."""
+    name = _task_name(body)
+    try:
+        with services.database.transaction() as session:
+            shown = _shown(services, session, job_called(session, project.id, name))
+    except NotFound as exc:
+        raise _no_task() from exc
+    return JSONResponse(wiro_shapes.detailed(shown))
+
+
+@router.post("/Task/Cancel", summary="Cancel a task that waits", openapi_extra=_TASK_BODY)
+def cancel(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
+    """The task, cancelled.  One that runs or has ended is refused: kill it."""
+    try:
+        stop = stopping.cancel(services, project.id, _task_name(body), stopping.WAIT_S)
+    except NotFound as exc:
+        raise _no_task() from exc
+    if not stop.is_heeded:
+        raise WiroRefusal((1, wiro_shapes.NOT_CANCELLABLE))
+    return _stopped(services, stop.job_id)
+
+
+@router.post("/Task/Kill", summary="Stop a task wherever it is", openapi_extra=_TASK_BODY)
+def kill(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
+    """The task as it is once stopped, or after three seconds; killing it again gives it again."""
+    try:
+        stop = stopping.kill(services, project.id, _task_name(body), stopping.WAIT_S)
+    except NotFound as exc:
+        raise _no_task() from exc
+    is_gone = stop.outcome in {Outcome.CANCELLED, Outcome.KILLED}
+    if not stop.is_heeded and not is_gone:
+        raise WiroRefusal((1, wiro_shapes.could_not_kill(f"it has already {stop.outcome}")))
+    return _stopped(services, stop.job_id)
+
+
+# --- what they share ---------------------------------------------------------------------------------
+
+
+def _order(services: Services, model_name: str, parameters: Mapping[str, object]) -> Order:
+    """What can be queued; each refusal begins with Wiro's own sentence, which clients compare."""
+    try:
+        return services.market.order(model_name, parameters)
+    except UnknownModel as exc:
+        hint = [(1, f"{exc}")] if exc.suggestions else []
+        raise WiroRefusal((1, wiro_shapes.UNKNOWN_MODEL), *hint) from exc
+    except NotSold as exc:
+        raise WiroRefusal((1, wiro_shapes.MODEL_NOT_SOLD), (1, str(exc))) from exc
+    except InvalidInput as exc:
+        sentences = [(0, wiro_shapes.problem_sentence(problem)) for problem in exc.problems]
+        raise WiroRefusal(*sentences) from exc
+
+
+def _task_name(body: Mapping[str, object]) -> str:
+    """The first name that was sent; a number is one too."""
+    for field in TASK_NAMES:
+        name = body.get(field)
+        if name is not None and str(name).strip():
+            return str(name).strip()
+    raise WiroRefusal((0, wiro_shapes.NO_TASK_NAME))
+
+
+def _no_task() -> WiroRefusal:
+    return WiroRefusal((1, wiro_shapes.NO_TASK))
+
+
+def _stopped(services: Services, job_id: int) -> JSONResponse:
+    with services.database.transaction() as session:
+        shown = _shown(services, session, queries.job(session, job_id))
+    return JSONResponse(wiro_shapes.stopped(shown))
+
+
+def _shown(services: Services, session: Session, job: Job) -> Shape:
+    """The task object of one job."""
+    try:
+        categories = services.market.catalogue.find(job.model_slug).categories
+    except UnknownModel:  # the job is older than the model's removal from the catalogue
+        categories = ()
+    return wiro_shapes.task(
+        job,
+        queries.trail(session, job.id),
+        queries.outputs(session, job.id),
+        categories,
+        services.public_url,
+    )

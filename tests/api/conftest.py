@@ -1,0 +1,230 @@
+"""An app over a real PostgreSQL, two projects to ask as, and a hand that plays the worker.
+
+Redis is a closed port unless a test asks for one: nothing here may depend on it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from fastapi import FastAPI
+
+from api.app import create_app
+from models import queries, transitions
+from models.job import Job
+from models.project import AuthMode, Project
+from models.session import Database
+from models.transitions import Claim, Failure, NewJob, NewOutput
+from models.worker import Worker
+from settings import Settings
+from storage import Storage
+
+with warnings.catch_warnings():
+    # It would rather have httpx2; with httpx it works as well.
+    warnings.simplefilter("ignore")
+    from starlette.testclient import TestClient
+
+MODEL = "black-forest-labs/flux-pro-1-1"
+NOBODY = "redis://127.0.0.1:1/0"
+SAMPLES = Path(__file__).parent / "samples"
+
+
+class SilentBell:
+    """Notes what the queue would have been told, and whether the job was committed by then."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.jobs_at_ring: list[int] = []
+        self.revoked: list[tuple[tuple[UUID, ...], bool]] = []
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def ring(self) -> None:
+        with self._database.transaction() as session:
+            self.jobs_at_ring.append(session.query(Job).count())
+
+    def revoke(self, uuids, *, terminate) -> None:
+        self.revoked.append((tuple(uuids), terminate))
+
+
+class Hand:
+    """Does to jobs what dispatchers and workers do."""
+
+    def __init__(self, database: Database, storage: Storage, project_id: int) -> None:
+        self._database = database
+        self._storage = storage
+        self._project_id = project_id
+        self._worker_id: int | None = None
+
+    def queue(self, **columns) -> int:
+        asked = {
+            "project_id": self._project_id,
+            "model_slug": MODEL,
+            "parameters": {"prompt": "a lighthouse", "seed": 7, "promptUpsampling": False},
+        }
+        with self._database.transaction() as session:
+            return transitions.enqueue(session, [NewJob(**asked | columns)])[0].id
+
+    def dispatch(self, job_id: int) -> Claim:
+        with self._database.transaction() as session:
+            [row] = transitions.dispatch(session, "sandbox", [job_id])
+            return Claim(row.id, row.claim)
+
+    def accept(self, job_id: int) -> Claim:
+        claim = self.dispatch(job_id)
+        with self._database.transaction() as session:
+            transitions.accept(session, claim, self._worker(session))
+        return claim
+
+    def _worker(self, session) -> int:
+        if self._worker_id is None:
+            worker = Worker(name="remote@here", host="here", pid=1, queues=["remote"], concurrency=4)
+            session.add(worker)
+            session.flush()
+            self._worker_id = worker.id
+        return self._worker_id
+
+    def start(self, job_id: int) -> tuple[Claim, int]:
+        """Up to where the provider has it."""
+        claim = self.accept(job_id)
+        with self._database.transaction() as session:
+            transitions.start_preprocess(session, claim)
+            transitions.end_preprocess(session, claim)
+            attempt = transitions.assign(session, claim, provider="sandbox", remote_id="sandbox")
+            transitions.record_ticket(session, attempt.id, {"id": "t"})
+            transitions.start(session, claim, attempt.id)
+        return claim, attempt.id
+
+    def rescue(self, job_id: int) -> None:
+        with self._database.transaction() as session:
+            transitions.rescue(session, Job.id == job_id, "its worker was killed")
+
+    def kill(self, claim: Claim, how, attempt_id=None) -> None:
+        with self._database.transaction() as session:
+            transitions.kill(session, claim, how, attempt_id)
+
+    def fail(self, job_id: int, message: str = "refused") -> None:
+        claim, attempt_id = self.start(job_id)
+        with self._database.transaction() as session:
+            transitions.fail(session, claim, Failure("content_refused", message), attempt_id)
+
+    def succeed(
+        self, job_id: int, content: bytes = b"a picture", cost_usd: Decimal | None = Decimal("0.04")
+    ) -> str:
+        """All the way; the access key of the one output."""
+        claim, attempt_id = self.start(job_id)
+        key, access_key = f"aa/{job_id}/1/0.png", f"key{job_id}"
+        self._storage.put(key, content)
+        output = NewOutput(
+            name="0.png",
+            access_key=access_key,
+            storage_key=key,
+            content_type="image/png",
+            size_bytes=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            width_px=64,
+            height_px=32,
+            seed=7,
+        )
+        with self._database.transaction() as session:
+            transitions.end(session, claim, attempt_id)
+            transitions.start_postprocess(session, claim, attempt_id)
+            transitions.succeed(session, claim, attempt_id, [output], cost_usd)
+        return access_key
+
+    def look(self, job_id: int) -> Job:
+        with self._database.transaction() as session:
+            return queries.job(session, job_id)
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path) -> Settings:
+    return Settings(
+        _env_file=None,
+        DATABASE_URL=database_url,
+        REDIS_URL=NOBODY,
+        DARKROOM_HOME=tmp_path,
+        DARKROOM_PUBLIC_URL="https://pictures.example/",
+    )
+
+
+@pytest.fixture
+def bell(database: Database) -> SilentBell:
+    return SilentBell(database)
+
+
+@pytest.fixture
+def app(settings: Settings, bell: SilentBell) -> Iterator[FastAPI]:
+    made = create_app(settings)
+    made.state.services = dataclasses.replace(made.state.services, bell=bell)
+    yield made
+    made.state.services.database.dispose()
+
+
+@pytest.fixture
+def hand(app: FastAPI, database: Database, project: Project) -> Hand:
+    return Hand(database, app.state.services.storage, project.id)
+
+
+@pytest.fixture
+def project(database: Database) -> Project:
+    """A project whose key is its whole proof."""
+    return _add(database, Project(name="ours", auth=AuthMode.KEY, api_key="our-key", api_secret="our-secret"))
+
+
+@pytest.fixture
+def signing_project(database: Database) -> Project:
+    """Another one, whose requests are signed."""
+    return _add(
+        database,
+        Project(name="theirs", auth=AuthMode.SIGNATURE, api_key="their-key", api_secret="their-secret"),
+    )
+
+
+def _add(database: Database, project: Project) -> Project:
+    with database.transaction() as session:
+        session.add(project)
+        session.flush()
+        session.refresh(project)
+        return project
+
+
+@pytest.fixture
+def anonymous(app: FastAPI) -> Iterator[TestClient]:
+    """Who has no key."""
+    with TestClient(app) as client:
+        yield client
+
+
+@pytest.fixture
+def client(app: FastAPI, project: Project) -> Iterator[TestClient]:
+    """Who has our project's key."""
+    with TestClient(app, headers={"x-api-key": project.api_key}) as client:
+        yield client
+
+
+@pytest.fixture
+def stranger(app: FastAPI, signing_project: Project) -> Iterator[TestClient]:
+    """Who has the other project's key and secret; for the native API."""
+    with TestClient(app, headers={"Authorization": "Bearer their-key:their-secret"}) as client:
+        yield client
+
+
+@pytest.fixture
+def client_of():
+    """`client_of(app)`: who asks an app that the test made."""
+    return TestClient
+
+
+@pytest.fixture
+def sample():
+    """`sample("detail")`: what Wiro's documents show."""
+    return lambda name: json.loads((SAMPLES / f"{name}.json").read_text())

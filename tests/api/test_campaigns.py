@@ -1,0 +1,191 @@
+"""The native API's campaigns: safe to send again, and a bad row holds up no other."""
+
+import threading
+
+import pytest
+
+MODEL = "black-forest-labs/flux-pro-1-1"
+
+
+def row(custom_id, **change):
+    return {"custom_id": custom_id, "model": MODEL, "parameters": {"prompt": f"boat {custom_id}"}} | change
+
+
+@pytest.fixture
+def campaign(client):
+    """The path of an open campaign."""
+    return client.post("/api/campaigns", json={"name": "boats"}).headers["location"]
+
+
+@pytest.fixture
+def add(client, campaign):
+    def post(*rows):
+        answer = client.post(f"{campaign}/jobs", json={"rows": rows})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    return post
+
+
+def test_a_campaign_is_opened_once(client):
+    first = client.post("/api/campaigns", json={"name": "boats"})
+    second = client.post("/api/campaigns", json={"name": "boats"})
+
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json() == second.json()
+    assert first.json().keys() == {"id", "name", "total", "counts", "created_at"}
+    assert first.headers["location"] == second.headers["location"] == f"/api/campaigns/{first.json()['id']}"
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201, "a\0b", None, 7])
+def test_a_campaign_has_a_name_that_can_be_stored(client, name):
+    answer = client.post("/api/campaigns", json={"name": name})
+
+    assert answer.status_code == 422
+    assert answer.json()["problems"][0]["parameter"] == "name"
+
+
+def test_two_projects_may_use_one_name(client, stranger):
+    ours = client.post("/api/campaigns", json={"name": "boats"}).json()
+    theirs = stranger.post("/api/campaigns", json={"name": "boats"})
+
+    assert theirs.status_code == 201
+    assert theirs.json()["id"] != ours["id"]
+
+
+def test_rows_become_jobs(add, client, bell):
+    added = add(row("a"), row("b", priority=7, provider="sandbox"))
+
+    assert (added["added"], added["existing"], added["problems"]) == (2, 0, [])
+    assert [(job["custom_id"], job["is_new"]) for job in added["jobs"]] == [("a", True), ("b", True)]
+    shown = client.get(f"/api/jobs/{added['jobs'][1]['uuid']}").json()
+    assert (shown["custom_id"], shown["priority"], shown["provider"]) == ("b", 7, "sandbox")
+    assert bell.jobs_at_ring == [2]
+
+
+def test_rows_sent_again_are_the_same_jobs(add, bell):
+    first = add(row("a"), row("b"))
+    second = add(row("b"), row("c"), row("a"))
+
+    assert (second["added"], second["existing"]) == (1, 2)
+    known = {job["custom_id"]: job["id"] for job in first["jobs"]}
+    again = {job["custom_id"]: job["id"] for job in second["jobs"] if not job["is_new"]}
+    assert again == known
+
+
+def test_rows_that_were_all_there_ring_nobody(add, bell):
+    add(row("a"))
+    add(row("a"))
+
+    assert bell.jobs_at_ring == [1]
+
+
+def test_a_row_twice_in_one_request_is_one_job(add):
+    added = add(row("a"), row("a"))
+
+    assert (added["added"], added["existing"]) == (1, 1)
+    assert len({job["id"] for job in added["jobs"]}) == 1
+
+
+def test_the_same_rows_sent_at_once_are_one_job_each(add, client, campaign):
+    rows = [row(str(number)) for number in range(50)]
+    answers = []
+    senders = [threading.Thread(target=lambda: answers.append(add(*rows))) for _ in range(4)]
+
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+
+    assert sum(answer["added"] for answer in answers) == 50
+    assert client.get(campaign).json()["total"] == 50
+
+
+def test_bad_rows_are_told_and_good_ones_queued(add):
+    added = add(
+        row("good"),
+        row("no prompt", parameters={"seed": "x"}),
+        row("no such model", model="flux"),
+        row("not sold", provider="bfl"),
+        {"custom_id": "no model"},
+        row(""),
+        row("nul\0"),
+        row("late", priority=1000),
+        "not a row",
+        None,
+    )
+
+    assert [job["custom_id"] for job in added["jobs"]] == ["good"]
+    told = [
+        (
+            bad["index"],
+            bad["custom_id"],
+            [(problem["parameter"], problem["kind"]) for problem in bad["problems"]],
+        )
+        for bad in added["problems"]
+    ]
+    assert told == [
+        (1, "no prompt", [("prompt", "required"), ("seed", "type")]),
+        (2, "no such model", [("model", "unknown")]),
+        (3, "not sold", [("provider", "not_sold")]),
+        (4, "no model", [("model", "missing")]),
+        (5, "", [("custom_id", "string_too_short")]),
+        (6, "nul\0", [("custom_id", "value_error")]),
+        (7, "late", [("priority", "less_than_equal")]),
+        (8, None, [("body", "model_type")]),
+        (9, None, [("body", "model_type")]),
+    ]
+
+
+def test_a_request_takes_a_thousand_rows(client, campaign):
+    many = [row(str(number)) for number in range(1001)]
+
+    assert client.post(f"{campaign}/jobs", json={"rows": many[:1000]}).json()["added"] == 1000
+    assert client.post(f"{campaign}/jobs", json={"rows": many}).status_code == 422
+
+
+def test_a_campaign_counts_living_jobs_by_status_and_ended_ones_by_outcome(add, client, campaign, hand):
+    jobs = [job["id"] for job in add(*(row(str(number)) for number in range(5)))["jobs"]]
+    hand.succeed(jobs[0])
+    hand.fail(jobs[1])
+    hand.start(jobs[2])
+    client.post(f"/api/jobs/{jobs[3]}/cancel")
+
+    shown = client.get(campaign).json()
+
+    assert shown["total"] == 5
+    assert shown["counts"] == {"succeeded": 1, "failed": 1, "task_start": 1, "cancelled": 1, "task_queue": 1}
+    assert client.get("/api/campaigns").json() == {"campaigns": [shown]}
+
+
+def test_campaigns_are_listed_newest_first_even_without_jobs(client, campaign):
+    client.post("/api/campaigns", json={"name": "ships"})
+
+    listed = client.get("/api/campaigns").json()["campaigns"]
+
+    assert [(each["name"], each["total"], each["counts"]) for each in listed] == [
+        ("ships", 0, {}),
+        ("boats", 0, {}),
+    ]
+
+
+def test_a_campaigns_jobs_are_listed_alone(add, client, campaign, hand):
+    hand.queue()
+    added = add(row("a"))
+
+    listed = client.get("/api/jobs", params={"campaign": campaign.rpartition("/")[2]}).json()["jobs"]
+
+    assert [job["id"] for job in listed] == [added["jobs"][0]["id"]]
+    assert listed[0]["campaign"] == campaign.rpartition("/")[2]
+
+
+def test_a_project_sees_only_its_own_campaigns(stranger, campaign):
+    uuid = campaign.rpartition("/")[2]
+
+    assert stranger.get("/api/campaigns").json() == {"campaigns": []}
+    for answer in (
+        stranger.get(campaign),
+        stranger.post(f"{campaign}/jobs", json={"rows": [row("a")]}),
+        stranger.get("/api/jobs", params={"campaign": uuid}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "campaign_not_found")

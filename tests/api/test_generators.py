@@ -1,0 +1,65 @@
+"""The native API's models and providers."""
+
+import dataclasses
+
+MODEL = "black-forest-labs/flux-pro-1-1"
+
+
+def test_models_are_listed_with_who_sells_them(client):
+    listed = client.get("/api/models").json()["models"]
+
+    assert MODEL in [spec["slug"] for spec in listed]
+    [sandbox] = [offer for offer in listed[0]["offers"] if offer["provider"] == "sandbox"]
+    assert (sandbox["is_on"], sandbox["price_usd"]) == (True, "0")
+    assert "No provider's key is set" in sandbox["notice"]
+
+
+def test_a_model_is_shown_with_its_inputs_under_any_spelling(client):
+    shown = client.get("/api/models/Black-Forest-Labs/FLUX-Pro-1.1").json()
+
+    prompt, *_ = shown["inputs"]
+    assert shown["slug"] == MODEL
+    assert (prompt["name"], prompt["required"], prompt["allowed"]) == (
+        "prompt",
+        True,
+        "text of at most 20000 characters",
+    )
+    assert len(shown["inspires"]) == 8
+
+
+def test_an_unknown_model_is_not_found_but_perhaps_meant(client):
+    answer = client.get("/api/models/black-forest-labs/flux-pro")
+
+    assert answer.status_code == 404
+    assert answer.json()["suggestions"] == [MODEL]
+
+
+def test_the_sandbox_says_plainly_that_it_serves_everything(client):
+    [sandbox] = [
+        provider
+        for provider in client.get("/api/providers").json()["providers"]
+        if provider["name"] == "sandbox"
+    ]
+
+    assert (sandbox["is_on"], sandbox["serves_everything"]) == (True, True)
+    assert "the sandbox draws every picture" in sandbox["notice"]
+    assert MODEL in sandbox["models"]
+
+
+def test_a_model_that_nobody_sells_is_refused_at_once(client, app):
+    services = app.state.services
+    market = dataclasses.replace(services.market, turned_on=("wiro-of-another-time",))
+    app.state.services = dataclasses.replace(services, market=market)
+
+    native = client.post("/api/jobs", json={"model": MODEL, "parameters": {"prompt": "x"}})
+    wiro = client.post(f"/v1/Run/{MODEL}", json={"prompt": "x"})
+    listed = client.get("/api/providers").json()["providers"]
+
+    assert (native.status_code, native.json()["code"], native.json()["sold_by"]) == (422, "not_sold", [])
+    assert wiro.json()["errors"][0] == {"code": 1, "message": "tool-not-accessible"}
+    assert not any(provider["is_on"] or provider["serves_everything"] for provider in listed)
+
+
+def test_models_are_for_those_who_have_a_key(anonymous):
+    for path in ("/api/models", f"/api/models/{MODEL}", "/api/providers"):
+        assert anonymous.get(path).status_code == 401
