@@ -1,6 +1,9 @@
 """A real PostgreSQL and a real Redis for every test that asks for them; no server needed beforehand."""
 
-from collections.abc import Iterator
+import inspect
+import threading
+import time
+from collections.abc import Callable, Iterator
 from itertools import count
 
 import psycopg
@@ -13,6 +16,24 @@ from migrations import runner
 from models.session import Database
 
 _numbers = count(1)
+
+
+DEADLINE_S = 90.0
+"""Generous: a slow machine must not fail what is right."""
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., None]:
+    """`eventually(condition, deadline_s=...)` waits until the condition holds, and fails when it does not."""
+
+    def wait(condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
+        end = time.monotonic() + deadline_s
+        pause = threading.Event()
+        while not condition():
+            assert time.monotonic() < end, f"not in {deadline_s} s: {inspect.getsource(condition).strip()}"
+            pause.wait(0.05)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

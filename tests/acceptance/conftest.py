@@ -1,11 +1,8 @@
 """Real worker processes to start, freeze and kill, over a real PostgreSQL and a real Redis."""
 
-import inspect
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,19 +18,7 @@ from models.project import AuthMode, Project
 from models.session import Database
 from models.transitions import EnqueuedJob, NewJob
 
-DEADLINE_S = 90.0
-"""Generous: a slow machine must not fail what is right."""
-
 MODEL = "black-forest-labs/flux-pro-1-1"
-
-
-def eventually(condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
-    """Wait until the condition holds; fail when it does not."""
-    end = time.monotonic() + deadline_s
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < end, f"not within {deadline_s} s: {inspect.getsource(condition).strip()}"
-        pause.wait(0.05)
 
 
 @dataclass
@@ -46,6 +31,7 @@ class Town:
     database: Database
     broker: Broker
     project_id: int
+    eventually: Callable[..., None]
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, role: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
@@ -86,7 +72,7 @@ class Town:
             "-E",
         ]
         process = self.start(name, "worker", *arguments, "-n", f"{name}@%h", DARKROOM_SANDBOX_LATENCY=latency)
-        eventually(lambda: self.is_registered(process.pid))
+        self.eventually(lambda: self.is_registered(process.pid))
         return process
 
     def start_control(self) -> subprocess.Popen[bytes]:
@@ -106,17 +92,13 @@ class Town:
         ]
         process = self.start("control", "worker", *arguments, "-n", "control@%h")
         self.start("beat", "beat", "--loglevel", "INFO", "--pidfile=")
-        eventually(lambda: self.is_registered(process.pid))
+        self.eventually(lambda: self.is_registered(process.pid))
         return process
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """Kill -9, and gone."""
         process.kill()
         process.wait(timeout=10)
-
-    def eventually(self, condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
-        """Wait until the condition holds; fail when it does not."""
-        eventually(condition, deadline_s)
 
     def is_registered(self, pid: int) -> bool:
         """Whether this process counts as a live worker."""
@@ -182,7 +164,9 @@ class Town:
 
 
 @pytest.fixture
-def town(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Town]:
+def town(
+    database_url: str, redis_url: str, tmp_path: Path, eventually: Callable[..., None]
+) -> Iterator[Town]:
     """Nothing runs yet."""
     database = Database(database_url, pool_size=4)
     with database.transaction() as session:
@@ -190,7 +174,9 @@ def town(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Town]:
         session.add(project)
         session.flush()
         project_id = project.id
-    built = Town(database_url, redis_url, tmp_path, database, Broker(create_app(redis_url)), project_id)
+    built = Town(
+        database_url, redis_url, tmp_path, database, Broker(create_app(redis_url)), project_id, eventually
+    )
     yield built
     for process in built.processes:
         process.send_signal(signal.SIGCONT)

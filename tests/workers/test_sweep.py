@@ -147,17 +147,19 @@ def _heartbeat(database_url, running) -> Heartbeat:
     return Heartbeat(Database(database_url, pool_size=1), Identity("remote@here", ("remote",), 4), running)
 
 
-def test_a_job_left_behind_in_a_living_worker_is_given_back(database_url, database, dispatched):
+def test_a_job_left_behind_in_a_living_worker_is_given_back(database_url, database, dispatched, eventually):
     beat = _heartbeat(database_url, RunningJobs())
     beat.start()
     claim = dispatched()
     _accepted(database, claim, beat.worker_id())
 
-    _until(lambda: _status(database, claim) is Status.QUEUE)
+    eventually(lambda: _status(database, claim) is Status.QUEUE)
     beat.stop()
 
 
-def test_a_worker_that_was_buried_registers_again_and_lets_its_jobs_go(database_url, database, dispatched):
+def test_a_worker_that_was_buried_registers_again_and_lets_its_jobs_go(
+    database_url, database, dispatched, eventually
+):
     running = RunningJobs()
     beat = _heartbeat(database_url, running)
     beat.start()
@@ -167,12 +169,12 @@ def test_a_worker_that_was_buried_registers_again_and_lets_its_jobs_go(database_
     with database.transaction() as session:
         session.execute(update(Worker).values(ended_at=func.clock_timestamp()))
 
-    _until(lambda: beat.worker_id() != first)
+    eventually(lambda: beat.worker_id() != first)
     assert stop.wait(5)
     beat.stop()
 
 
-def test_a_worker_keeps_its_number_when_its_connection_is_cut(database_url, database):
+def test_a_worker_keeps_its_number_when_its_connection_is_cut(database_url, database, eventually):
     beat = _heartbeat(database_url, RunningJobs())
     beat.start()
     worker_id = beat.worker_id()
@@ -185,7 +187,7 @@ def test_a_worker_keeps_its_number_when_its_connection_is_cut(database_url, data
             {"id": worker_id},
         )
 
-    _until(lambda: _is_live(database, worker_id))
+    eventually(lambda: _is_live(database, worker_id))
     assert beat.worker_id() == worker_id
     beat.stop()
 
@@ -193,16 +195,6 @@ def test_a_worker_keeps_its_number_when_its_connection_is_cut(database_url, data
 def _is_live(database, worker_id) -> bool:
     with database.transaction() as session:
         return worker_id in [worker.id for worker in queries.live_workers(session)]
-
-
-def _until(condition) -> None:
-    import threading
-    import time
-
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        threading.Event().wait(0.05)
 
 
 def test_the_sweep_leaves_healthy_jobs_alone(bench, dispatched, worker_id, lock):
