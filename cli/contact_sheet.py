@@ -109,14 +109,14 @@ def _frame(number: int, one: Frame) -> str:
     facts = {
         "model": one.model_slug,
         "provider": one.provider,
-        "seed": one.seed,
-        "size": one.size,
-        "cost": one.price,
         "queued": one.trail[0].at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if one.trail else "",
+        "cost": one.price,
+        "size": one.size,
+        "seed": one.seed,
     }
     return _template("contact-sheet-frame.html").substitute(
         number=number,
-        job_id=one.job_id,
+        job=html.escape(_job_line(one)),
         custom_id=html.escape(one.custom_id),
         place=html.escape(one.place),
         prompt=html.escape(one.prompt),
@@ -126,6 +126,11 @@ def _frame(number: int, one: Frame) -> str:
         bands="".join(_bands(one.trail)),
         steps="".join(_steps(one.trail)),
     )
+
+
+def _job_line(one: Frame) -> str:
+    """Its number; how it ended only where that is news."""
+    return f"job {one.job_id}" if one.place == "succeeded" else f"job {one.job_id} · {one.place}"
 
 
 def _picture(one: Frame, name: str) -> str:

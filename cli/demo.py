@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
@@ -136,17 +136,19 @@ def running_stack(console: Console, home: Path) -> Iterator[RunningStack]:
     running: RunningStack | None = None
     try:
         began_s = time.monotonic()
-        running = _wait_until_up(up, home, said)
+        with _busy(console, "Starting PostgreSQL, Redis, the API, workers, beat and Flower"):
+            running = _wait_until_up(up, home, said)
         console.print(
-            _line("Started", f"PostgreSQL, Redis, API, workers, beat and Flower in {_since(began_s)}")
+            _line("Started", f"PostgreSQL, Redis, API, workers, beat and Flower, in {_since(began_s)}")
         )
         yield running
     finally:
         began_s = time.monotonic()
         running = stack.read(home) or running
-        _stop(up)
+        with _busy(console, "Stopping everything"):
+            _stop(up)
     _refuse_leftovers(running)
-    console.print(_line("Stopped", f"everything, in {_since(began_s)}"))
+    console.print(_line("Stopped", f"everything, in {_since(began_s)}; no process is left"))
 
 
 def _up_arguments(home: Path) -> list[str]:
@@ -223,7 +225,7 @@ def _campaign_file(folder: Path, spec: ModelSpec) -> Path:
 
 def _first_words(prompt: str) -> str:
     words = re.findall(r"[a-z]+", prompt.lower())
-    return "-".join([word for word in words if word not in {"a", "an", "the"}][:4])
+    return "-".join([word for word in words if word not in {"a", "an", "the"}][:3])
 
 
 def _emptied(folder: Path) -> Path:
@@ -273,14 +275,11 @@ def _say_trails(console: Console, trails: Sequence[Trail]) -> None:
         rows.add_row(str(one.job_id), *name, *(_cell(one, step) for step in steps))
     console.print()
     console.print("Each job's way, read from Postgres: seconds since it was queued", style="bold")
-    console.print(f"task_queue … task_postprocess_end; {_events(trails)}", style="bright_black")
+    events = sum(len(one.events) for one in trails)
+    console.print(f"task_queue to task_postprocess_end, {events} events", style="bright_black")
     console.print()
     console.print(rows)
     console.print()
-
-
-def _events(trails: Sequence[Trail]) -> str:
-    return f"{sum(len(one.events) for one in trails)} events, none missing, none changed"
 
 
 def _cell(one: Trail, step: Status) -> Text:
@@ -311,6 +310,11 @@ def _say_end(console: Console, tally: Tally, fetched: Fetched) -> None:
 def _is_good(spec: ModelSpec, tally: Tally, fetched: Fetched) -> bool:
     wanted = len(spec.inspires)
     return tally.succeeded == tally.total == fetched.pictures == wanted and not fetched.missing
+
+
+def _busy(console: Console, text: str) -> AbstractContextManager[object]:
+    """Something that moves while one waits, where there is somebody to see it."""
+    return console.status(text, spinner_style="red3") if console.is_terminal else nullcontext()
 
 
 def _line(label: str, text: str) -> Text:

@@ -83,27 +83,23 @@ class Bar:
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         """The bar."""
-        full, empty = ("#", ".") if options.ascii_only else ("━", "─")
+        # Told apart by shape too: not everybody sees the colours, and not every terminal has them.
+        ended, running, queued = ("#", "+", ".") if options.ascii_only else ("━", "╍", "─")
+        tally = self.tally
+        shares = (
+            (tally.succeeded, ended, "red3"),
+            (tally.failed, ended, "bright_white"),
+            (tally.stopped, ended, "yellow"),
+            (tally.running, running, "dark_orange"),
+        )
         columns = min(options.max_width, BAR_COLUMNS)
-        bar = Text(no_wrap=True)
-        for count, style in self._shares(columns):
-            bar.append(full * count, style)
-        bar.append(empty * (columns - len(bar)), "bright_black")
-        yield bar
-
-    def _shares(self, columns: int) -> Iterator[tuple[int, str]]:
-        """How many columns each kind gets; the ends are rounded, not the shares, so they never overflow."""
-        tally, drawn, counted = self.tally, 0, 0
-        for count, style in (
-            (tally.succeeded, "red3"),
-            (tally.failed, "bright_white"),
-            (tally.stopped, "yellow"),
-            (tally.running, "dark_orange"),
-        ):
+        bar, counted = Text(no_wrap=True), 0
+        for count, letter, style in shares:
             counted += count
-            end = columns * counted // max(tally.total, 1)
-            yield end - drawn, style
-            drawn = end
+            # The ends are rounded, not the shares, so that together they never overflow.
+            bar.append(letter * (columns * counted // max(tally.total, 1) - len(bar)), style)
+        bar.append(queued * (columns - len(bar)), "bright_black")
+        yield bar
 
 
 @contextmanager

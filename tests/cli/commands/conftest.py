@@ -1,0 +1,204 @@
+"""A server that answers from memory, and a terminal to type at."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+import settings
+from cli.client import Connection
+from cli.main import cli
+
+PICTURE = b"\x89PNG not really"
+ENDED = "task_postprocess_end"
+
+
+def make_job(number, **values):
+    return {
+        "id": number,
+        "uuid": f"00000000-0000-4000-8000-{number:012d}",
+        "model": "black-forest-labs/flux-pro-1-1",
+        "status": "task_queue",
+        "outcome": None,
+        "parameters": {"prompt": "a fox", "seed": 42},
+        "provider": None,
+        "notice": None,
+        "priority": 0,
+        "campaign": None,
+        "custom_id": None,
+        "created_at": "2026-11-01T12:00:00Z",
+        "finished_at": None,
+        "cost_usd": None,
+        "error": None,
+        "stopped_how": None,
+        "attempts": [],
+        "outputs": [],
+        **values,
+    }
+
+
+def make_output(content=PICTURE, **values):
+    return {
+        "name": "0.png",
+        "url": "http://files.test/v1/File/KEY/0.png",
+        "content_type": "image/png",
+        "size_bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "width_px": 64,
+        "height_px": 32,
+        "seed": 42,
+        **values,
+    }
+
+
+def make_event(seq, status, at="2026-11-01T12:00:00Z", **values):
+    return {
+        "seq": seq,
+        "status": status,
+        "at": at,
+        "claim": 1,
+        "attempt_id": None,
+        "worker_id": None,
+        "reason": None,
+        **values,
+    }
+
+
+@dataclass
+class FakeServer:
+    """The API's paths over a dictionary of jobs; `next_looks` are what a job becomes, look by look."""
+
+    jobs: dict = field(default_factory=dict)
+    campaigns: dict = field(default_factory=dict)
+    next_looks: list = field(default_factory=list)
+    wrong_prompts: dict = field(default_factory=dict)
+    away: int = 0
+    asked: list = field(default_factory=list)
+    sleeps: list = field(default_factory=list)
+
+    def __call__(self, request):
+        self.asked.append(request)
+        if self.away:
+            self.away -= 1
+            raise httpx.ConnectError("refused", request=request)
+        if request.url.host == "files.test":
+            return httpx.Response(200, content=PICTURE)
+        return (
+            self._about_campaigns(request) if "/campaigns" in request.url.path else self._about_jobs(request)
+        )
+
+    def _about_jobs(self, request):
+        match (request.method, request.url.path.strip("/").split("/")):
+            case ("POST", ["api", "jobs"]):
+                return httpx.Response(202, json=self._queue(json.loads(request.content)))
+            case ("GET", ["api", "jobs"]):
+                return httpx.Response(200, json=self._page(parse_qs(request.url.query.decode())))
+            case ("GET", ["api", "jobs", name]) if name in self.jobs:
+                self.jobs[name] |= self.next_looks.pop(0) if self.next_looks else {}
+                return httpx.Response(200, json=self.jobs[name])
+            case ("GET", ["api", "jobs", name, "events"]) if name in self.jobs:
+                return httpx.Response(
+                    200, json={"events": [make_event(1, "task_queue"), make_event(2, ENDED)]}
+                )
+            case ("POST", ["api", "jobs", name, "cancel" | "kill"]) if name in self.jobs:
+                job = self.jobs[name]
+                return httpx.Response(200, json={"cancelled": job["status"] == "task_cancel", "job": job})
+            case _:
+                return self.problem(404, "job_not_found", "This project has no such job.")
+
+    def _about_campaigns(self, request):
+        match (request.method, request.url.path.strip("/").split("/")):
+            case ("POST", ["api", "campaigns"]):
+                return httpx.Response(201, json=self._campaign(json.loads(request.content)["name"]))
+            case ("GET", ["api", "campaigns", name]) if name in self.campaigns:
+                return httpx.Response(200, json=self._counted(self.campaigns[name]))
+            case ("POST", ["api", "campaigns", _, "jobs"]):
+                return httpx.Response(200, json=self._add(json.loads(request.content)["rows"]))
+            case _:
+                return self.problem(404, "campaign_not_found", "This project has no such campaign.")
+
+    def problem(self, status, code, detail, **members):
+        document = {"title": "Refused", "status": status, "code": code, "detail": detail, **members}
+        return httpx.Response(status, json=document, headers={"content-type": "application/problem+json"})
+
+    def put(self, job):
+        self.jobs[str(job["id"])] = job
+        return job
+
+    def _queue(self, wanted):
+        return self.put(make_job(len(self.jobs) + 1, model=wanted["model"], parameters=wanted["parameters"]))
+
+    def _page(self, query):
+        jobs = sorted(self.jobs.values(), key=lambda job: -job["id"])
+        if "cursor" in query:
+            jobs = [job for job in jobs if job["id"] < int(query["cursor"][0])]
+        limit = int(query["limit"][0])
+        return {"jobs": jobs[:limit], "next_cursor": str(jobs[limit - 1]["id"]) if jobs[limit:] else None}
+
+    def _campaign(self, name):
+        known = next((one for one in self.campaigns.values() if one["name"] == name), None)
+        made = known or {
+            "id": f"c{len(self.campaigns) + 1}",
+            "name": name,
+            "created_at": "2026-11-01T12:00:00Z",
+        }
+        self.campaigns[made["id"]] = made
+        return self._counted(made)
+
+    def _counted(self, campaign):
+        places = [job["outcome"] or job["status"] for job in self.jobs.values()]
+        counts = {place: places.count(place) for place in set(places)}
+        return {**campaign, "total": len(places), "counts": counts}
+
+    def _add(self, rows):
+        known = {job["custom_id"] for job in self.jobs.values()}
+        problems = []
+        for index, row in enumerate(rows):
+            if message := self.wrong_prompts.get(row["parameters"].get("prompt")):
+                problem = {"parameter": "prompt", "kind": "length", "message": message}
+                problems.append({"index": index, "custom_id": row["custom_id"], "problems": [problem]})
+            elif row["custom_id"] not in known:
+                self._finished(row)
+        added = len([row for row in rows if row["custom_id"] not in known]) - len(problems)
+        existing = len([row for row in rows if row["custom_id"] in known])
+        return {"added": added, "existing": existing, "jobs": [], "problems": problems}
+
+    def _finished(self, row):
+        self.put(
+            make_job(
+                len(self.jobs) + 1,
+                custom_id=row["custom_id"],
+                parameters=row["parameters"],
+                status=ENDED,
+                outcome="succeeded",
+                outputs=[make_output()],
+            )
+        )
+
+
+@pytest.fixture(autouse=True)
+def bare_machine(tmp_path, monkeypatch):
+    """No variable of ours is set, nothing runs, and the folder is empty."""
+    for one in settings.Settings.model_fields.values():
+        monkeypatch.delenv(str(one.validation_alias), raising=False)
+    monkeypatch.setenv("DARKROOM_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    settings.load.cache_clear()
+    yield
+    settings.load.cache_clear()
+
+
+@pytest.fixture
+def server():
+    return FakeServer()
+
+
+@pytest.fixture
+def darkroom(server):
+    """Types a command; what it waits is noted and not waited."""
+    connection = Connection(httpx.MockTransport(server), server.sleeps.append)
+    return lambda *words: CliRunner().invoke(cli, list(words), obj=connection)

@@ -1,0 +1,259 @@
+"""`run`, `list`, `show`, `cancel`, `kill`, as typed."""
+
+import json
+
+import httpx
+import pytest
+from click import BadParameter
+from click.testing import CliRunner
+
+import settings
+from cli.client import Connection
+from cli.main import cli
+from cli.options import read_parameters
+
+MODEL = "black-forest-labs/flux-pro-1-1"
+SUCCEEDED = {"status": "task_postprocess_end", "outcome": "succeeded"}
+FAILED = {
+    "status": "task_postprocess_end",
+    "outcome": "failed",
+    "error": {"code": "refused_content", "message": "Not this."},
+}
+
+
+def test_a_job_is_submitted_with_its_parameters_as_typed(darkroom, server):
+    result = darkroom("run", MODEL, "-p", "prompt=a fox = red", "-p", "seed=7", "--priority", "3", "--json")
+
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["id"] == 1
+    sent = json.loads(server.asked[0].content)
+    assert sent == {"model": MODEL, "parameters": {"prompt": "a fox = red", "seed": "7"}, "priority": 3}
+
+
+def test_waiting_ends_when_the_job_has_and_standard_output_is_one_document(darkroom, server):
+    server.next_looks = [{"status": "task_start"}, SUCCEEDED]
+
+    result = darkroom("run", MODEL, "-p", "prompt=x", "--wait", "--json")
+
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["outcome"] == "succeeded"
+    assert "task_start" in result.stderr
+
+
+def test_a_failed_job_is_exit_1_with_its_reason_on_standard_error(darkroom, server):
+    server.next_looks = [FAILED]
+
+    result = darkroom("run", MODEL, "-p", "prompt=x", "--wait")
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "Not this." in result.stderr
+
+
+def test_a_server_that_restarts_meanwhile_does_not_end_the_wait(darkroom, server):
+    server.next_looks = [{"status": "task_start"}, SUCCEEDED]
+    submit = darkroom("run", MODEL, "-p", "prompt=x")
+    assert submit.exit_code == 0
+    real_sleep = server.sleeps.append
+
+    def go_away_once(seconds):
+        real_sleep(seconds)
+        server.away = 2 if len(server.sleeps) == 1 else server.away
+
+    connection = Connection(httpx.MockTransport(server), go_away_once)
+    result = CliRunner().invoke(cli, ["run", MODEL, "-p", "prompt=x", "--wait"], obj=connection)
+
+    assert result.exit_code == 0
+
+
+def test_ctrl_c_while_waiting_says_that_the_job_goes_on(server):
+    def interrupt(_seconds):
+        raise KeyboardInterrupt
+
+    connection = Connection(httpx.MockTransport(server), interrupt)
+    result = CliRunner().invoke(cli, ["run", MODEL, "-p", "prompt=x", "--wait"], obj=connection)
+
+    assert result.exit_code == 130
+    assert "Job 1 goes on" in result.stderr
+    assert "darkroom kill 1" in result.stderr
+
+
+def test_nobody_there_is_exit_3_and_one_sentence_that_says_what_to_do(darkroom, server):
+    server.away = 100
+
+    result = darkroom("list")
+
+    assert result.exit_code == 3
+    assert result.stdout == ""
+    assert "darkroom up" in result.stderr
+    assert "DARKROOM_API_URL" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        (httpx.Response(200, text="<html>welcome to nginx</html>"), 3, "not as Darkroom does"),
+        (httpx.Response(502, text="bad gateway"), 3, "not as Darkroom does"),
+        (httpx.Response(500, json={"detail": "it broke", "code": "internal_error"}), 3, "it broke"),
+        (httpx.Response(401, json={"detail": "Who?", "code": "not_authorized"}), 2, "DARKROOM_API_KEY"),
+        (httpx.Response(403, json=["odd"]), 3, "not as Darkroom does"),
+    ],
+)
+def test_whatever_a_server_answers_becomes_a_sentence(answer, status, words):
+    connection = Connection(httpx.MockTransport(lambda _request: answer))
+    result = CliRunner().invoke(cli, ["list"], obj=connection)
+
+    assert result.exit_code == status
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_all_problems_of_a_refused_job_are_told(server):
+    problems = [
+        {"parameter": "seed", "kind": "type", "message": "seed: takes a whole number, got 'x'"},
+        {"parameter": "rows", "kind": "missing", "message": "Field required"},
+    ]
+    refuse = server.problem(422, "invalid_parameters", "...", problems=problems)
+    connection = Connection(httpx.MockTransport(lambda _request: refuse))
+
+    result = CliRunner().invoke(cli, ["run", MODEL], obj=connection)
+
+    assert result.exit_code == 2
+    assert "seed: takes a whole number" in result.stderr
+    assert "rows: Field required" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DARKROOM_API_URL", "localhost:8000"),
+        ("DARKROOM_API_URL", "http://"),
+        ("DARKROOM_API_URL", "http://host:notaport"),
+        ("DARKROOM_API_URL", "http://[::1"),
+        ("DARKROOM_API_KEY", "half-of-it"),
+        ("DARKROOM_API_SECRET", "the-other-half"),
+        ("DARKROOM_SANDBOX_LATENCY", "soon"),
+    ],
+)
+def test_a_bad_setting_is_exit_2_and_names_the_variable(darkroom, monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    settings.load.cache_clear()
+
+    result = darkroom("list")
+
+    assert result.exit_code == 2
+    assert "DARKROOM_" in result.stderr
+    assert "the-other-half" not in result.stderr
+
+
+def test_the_key_that_is_set_goes_with_each_request(darkroom, server, monkeypatch):
+    monkeypatch.setenv("DARKROOM_API_KEY", "K")
+    monkeypatch.setenv("DARKROOM_API_SECRET", "S")
+    settings.load.cache_clear()
+
+    darkroom("list")
+
+    assert server.asked[0].headers["authorization"] == "Bearer K:S"
+
+
+def test_without_a_set_key_the_first_project_of_the_home_asks(darkroom, server, tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "credentials.json").write_text('{"api_key": "K", "api_secret": "S"}')
+
+    darkroom("list")
+
+    assert server.asked[0].headers["authorization"] == "Bearer K:S"
+
+
+def test_files_are_refused_because_no_model_takes_one(darkroom, server):
+    result = darkroom("run", MODEL, "-f", "inputImage=@cat.png")
+
+    assert result.exit_code == 2
+    assert "takes no files" in result.stderr
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("pair", "name", "value"),
+    [
+        ("prompt=a=b=c", "prompt", "a=b=c"),
+        ("prompt=", "prompt", ""),
+        (" seed = 4", "seed", " 4"),
+        ("prompt=ünïcödé 🦊", "prompt", "ünïcödé 🦊"),
+        ("bfl.steps=30", "bfl.steps", "30"),
+        ("prompt=two\nlines", "prompt", "two\nlines"),
+    ],
+)
+def test_a_parameter_is_what_stands_before_the_first_equals_sign(pair, name, value):
+    assert read_parameters((pair,)) == {name: value}
+
+
+@pytest.mark.parametrize("pairs", [("prompt",), ("=x",), ("  =x",), ("",), ("a=1", "a=2"), ("p=\udcff",)])
+def test_what_is_no_parameter_is_refused(pairs):
+    with pytest.raises(BadParameter):
+        read_parameters(pairs)
+
+
+def test_list_follows_the_cursors_up_to_its_limit(darkroom, server):
+    for _ in range(250):
+        darkroom("run", MODEL)
+
+    result = darkroom("list", "--limit", "230", "--json")
+
+    assert [job["id"] for job in json.loads(result.stdout)["jobs"]] == list(range(250, 20, -1))
+
+
+def test_a_prompt_cannot_speak_to_the_terminal(darkroom, server):
+    darkroom("run", MODEL, "-p", "prompt=\x1b[2Jgone [red]markup[/red] :fox:")
+
+    shown = darkroom("list").stdout + darkroom("show", "1").stdout
+
+    assert "\x1b" not in shown
+    assert "[red]markup[/red] :fox:" in shown
+
+
+def test_show_has_the_whole_trail(darkroom, server):
+    darkroom("run", MODEL, "-p", "prompt=x")
+
+    result = darkroom("show", "1")
+    document = json.loads(darkroom("show", "1", "--json").stdout)
+
+    assert "task_queue" in result.stdout
+    assert "task_postprocess_end" in result.stdout
+    assert [event["seq"] for event in document["events"]] == [1, 2]
+
+
+def test_an_unknown_job_is_exit_2(darkroom):
+    assert darkroom("show", "99").exit_code == 2
+
+
+def test_cancel_tells_each_job_and_is_exit_1_if_any_goes_on(darkroom, server):
+    darkroom("run", MODEL)
+    darkroom("run", MODEL)
+    server.jobs["1"] |= {"status": "task_cancel", "outcome": "cancelled", "stopped_how": "never_started"}
+    server.jobs["2"] |= {"status": "task_start"}
+
+    result = darkroom("cancel", "1", "2", "99", "--json")
+
+    assert result.exit_code == 1
+    results = json.loads(result.stdout)["results"]
+    assert [one["is_heeded"] for one in results] == [True, False, False]
+    assert results[2]["problem"] == "This project has no such job."
+
+
+def test_a_kill_that_stands_is_heeded_before_the_worker_lets_go(darkroom, server):
+    darkroom("run", MODEL)
+    server.jobs["1"] |= {"status": "task_start"}
+
+    result = darkroom("kill", "1")
+
+    assert result.exit_code == 0
+    assert "is being stopped" in result.stdout
+
+
+def test_a_job_that_has_ended_cannot_be_killed(darkroom, server):
+    darkroom("run", MODEL)
+    server.jobs["1"] |= SUCCEEDED
+
+    assert darkroom("kill", "1").exit_code == 1
