@@ -27,7 +27,7 @@ class NotAuthorized(Exception):
 class Credentials:
     """Wiro's three headers as sent; None or empty where one was not."""
 
-    api_key: str | None
+    api_key: str | None = field(repr=False)  # the whole proof of a key project
     nonce: str | None = field(repr=False)
     signature: str | None = field(repr=False)
 

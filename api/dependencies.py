@@ -8,7 +8,8 @@ commit then refuses.  What is said to the queue is said after that block.
 
 import json
 import logging
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -33,6 +34,9 @@ from storage import Storage
 POOL_SIZE = 20
 """Connections at most.  Forty threads share them: an endpoint spends half its time elsewhere."""
 
+WAITERS_MAX = 15
+"""Requests that may wait at once for a job to stop; beyond, the threads would be short for all others."""
+
 logger = logging.getLogger("darkroom.api")
 
 
@@ -45,6 +49,7 @@ class Services:
 
     Attributes:
         public_url: what callers see in front of our paths, without a final slash.
+        waiters: held by each request that waits for something other than a server.
     """
 
     database: Database
@@ -53,6 +58,7 @@ class Services:
     market: Market
     storage: Storage
     public_url: str
+    waiters: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(WAITERS_MAX))
 
 
 def connect(settings: Settings) -> Services:

@@ -70,11 +70,6 @@ class Market:
         """The providers that are on and sell this model, in the catalogue's order."""
         return tuple(offer.provider for offer in spec.offers if offer.provider in self.turned_on)
 
-    @property
-    def is_sandbox_alone(self) -> bool:
-        """Whether no provider's key is set."""
-        return self.turned_on == (SANDBOX,)
-
     def notice(self, provider: str | None) -> str | None:
         """What has to be said beside this provider's name; None for most."""
         return SANDBOX_NOTICE if provider == SANDBOX else None

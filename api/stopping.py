@@ -85,8 +85,12 @@ def _tell(services: Services, job: Job, *, is_stopped: bool, is_wanted: bool, wa
         )
         if job.dispatched_at is not None:
             services.bell.revoke([job.uuid], terminate=is_wanted)
-    if is_wanted:
-        _wait_for_the_end(services, job.id, wait_s)
+    # Where too many wait already, the truth of this moment has to do.
+    if is_wanted and services.waiters.acquire(blocking=False):
+        try:
+            _wait_for_the_end(services, job.id, wait_s)
+        finally:
+            services.waiters.release()
     return Stop(job.id, is_stopped or is_wanted, None if is_stopped else job.outcome)
 
 

@@ -337,6 +337,19 @@ def test_who_does_not_wait_is_told_what_is_so_now(client, hand):
     assert hand.look(job_id).kill_requested_at is not None
 
 
+def test_where_too_many_wait_already_the_answer_comes_at_once(client, hand, app):
+    waiters = app.state.services.waiters
+    while waiters.acquire(blocking=False):
+        pass
+    job_id = hand.queue()
+    hand.start(job_id)
+
+    answer = client.post(f"/api/jobs/{job_id}/kill", params={"wait_s": 10})
+
+    assert answer.json()["cancelled"] is False
+    assert answer.elapsed.total_seconds() < 5
+
+
 @pytest.mark.parametrize("wait_s", ["-1", "nan", "soon"])
 def test_a_wait_is_a_number_of_seconds(client, hand, wait_s):
     answer = client.post(f"/api/jobs/{hand.queue()}/kill", params={"wait_s": wait_s})
