@@ -7,7 +7,7 @@ import pytest
 from models import queries
 
 RUN = "/v1/Run/black-forest-labs/flux-pro-1-1"
-SEED_BODY = {
+DOCUMENTED_BODY = {
     "prompt": "A quiet, sun-drenched Los Angeles street.",
     "promptUpsampling": "false",
     "safetyTolerance": "2",
@@ -42,7 +42,7 @@ def queued(client, database):
 
 
 def test_run_answers_exactly_as_wiro(client, sample):
-    answer = client.post(RUN, json=SEED_BODY)
+    answer = client.post(RUN, json=DOCUMENTED_BODY)
 
     shown = sample("run")
     assert answer.status_code == 200
@@ -55,13 +55,13 @@ def test_run_answers_exactly_as_wiro(client, sample):
 
 def test_the_documented_json_under_multipart_is_taken_as_it_is(client, database):
     answer = client.post(
-        RUN, content=json.dumps(SEED_BODY), headers={"Content-Type": "multipart/form-data"}
+        RUN, content=json.dumps(DOCUMENTED_BODY), headers={"Content-Type": "multipart/form-data"}
     ).json()
 
     with database.transaction() as session:
         job = queries.job(session, int(answer["taskid"]))
     assert job.parameters == {
-        "prompt": SEED_BODY["prompt"],
+        "prompt": DOCUMENTED_BODY["prompt"],
         "promptUpsampling": False,
         "safetyTolerance": 2,
         "aspectRatio": "16:9",
