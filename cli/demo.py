@@ -43,6 +43,7 @@ from models.session import Database
 from settings import Settings
 
 OUT = Path("demo-output")
+KEPT_LOGS = OUT / "logs"
 START_WITHIN_S = 180.0
 STOP_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.1
@@ -91,6 +92,8 @@ def main() -> int:
         return run(console)
     except CommandFailed as exc:
         console.print(Text(f"\n{exc}"))
+        if KEPT_LOGS.exists():
+            console.print(f"What each process said is in {KEPT_LOGS}.")
         return exc.exit_status
     except KeyboardInterrupt:
         console.print("\nInterrupted; everything is stopped.")
@@ -103,9 +106,10 @@ def run(console: Console) -> int:
     _say_title(console, spec)
     with tempfile.TemporaryDirectory(prefix="darkroom-demo-") as folder:
         home = Path(folder) / "home"
-        with running_stack(console, home) as running, _client(home, running) as client:
+        with _keeping_logs(home / "logs"), running_stack(console, home) as running:
             _say_doors(console, running)
-            tally, fetched, trails = _develop(client, running, _campaign_file(Path(folder), spec))
+            with _client(home, running) as client:
+                tally, fetched, trails = _develop(client, running, _campaign_file(Path(folder), spec))
     _say_trails(console, trails)
     _say_end(console, tally, fetched)
     return 0 if _is_good(spec, tally, fetched) else 1
@@ -183,6 +187,17 @@ def _stop(up: subprocess.Popen[bytes]) -> None:
         up.wait()
 
 
+@contextmanager
+def _keeping_logs(logs: Path) -> Iterator[None]:
+    """Keep what the children said when the block fails: the home they said it in goes away."""
+    try:
+        yield
+    except CommandFailed:
+        if logs.exists():
+            shutil.copytree(logs, KEPT_LOGS, dirs_exist_ok=True)
+        raise
+
+
 def _refuse_leftovers(running: RunningStack) -> None:
     left = [child for child in running.children if find_process(child.pid, child.created_at) is not None]
     if left:
@@ -230,7 +245,7 @@ def _first_words(prompt: str) -> str:
 
 def _emptied(folder: Path) -> Path:
     """The folder without what an earlier demo left in it; a folder that is not the demo's is left alone."""
-    if (folder / FILE_NAME).exists():
+    if (folder / FILE_NAME).exists() or KEPT_LOGS.exists():
         shutil.rmtree(folder)
     return pictures.prepare(folder)
 

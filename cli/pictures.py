@@ -13,7 +13,7 @@ from cli.documents import Job, Output
 from cli.errors import CannotReach, CannotStart
 
 NAME_MAX = 80
-_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpeg", "image/webp": ".webp"}
+_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _BLOCK = 1 << 16
 
