@@ -42,6 +42,9 @@ THROWAWAY_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_wr
 
 FIRST_WITH_BUILTIN_LOCALE = 17
 
+ORPHANS_END_WITHIN_S = 10.0
+"""A killed server's own processes notice and end by themselves, unless one is writing all down just then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
@@ -149,6 +152,7 @@ def _prepare(
     if folder.exists():
         _own(folder, account)
         _drop_recycled_pid_file(folder)
+        _end_orphans(folder)
     else:
         _make_cluster(folder, password, binaries, account, initdb_options)
 
@@ -243,3 +247,29 @@ def _drop_recycled_pid_file(folder: Path) -> None:
         # Every process of a server works in its cluster's folder.
         if named.status() == psutil.STATUS_ZOMBIE or named.cwd() != str(folder):
             pid_file.unlink()
+
+
+def _end_orphans(folder: Path) -> None:
+    """See out what a killed server left: while it holds the cluster's memory, no server starts."""
+    orphans = [process for process in psutil.process_iter() if _is_orphan(process, folder)]
+    _, stubborn = psutil.wait_procs(orphans, timeout=ORPHANS_END_WITHIN_S)
+    for process in stubborn:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()  # its server is dead: what it was writing is recovered from the log
+    psutil.wait_procs(stubborn, timeout=ORPHANS_END_WITHIN_S)
+
+
+def _is_orphan(process: psutil.Process, folder: Path) -> bool:
+    """Whether it is of a server of this cluster, and that server is gone."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = process.parent()
+        return _works_in(process, folder) and (parent is None or not _works_in(parent, folder))
+    return False
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    """Whether it is a PostgreSQL process of this cluster; one we may not look at is not ours."""
+    try:
+        return process.name() == "postgres" and process.cwd() == str(folder)
+    except psutil.Error:
+        return False

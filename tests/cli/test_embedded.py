@@ -204,6 +204,20 @@ def test_the_pid_of_a_killed_postgres_may_be_a_strangers_by_now(home, state, eve
     assert found[0] == ["kept"]
 
 
+def test_a_process_that_a_killed_postgres_left_behind_does_not_hinder(home, monkeypatch, is_gone):
+    monkeypatch.setattr(postgres_server, "ORPHANS_END_WITHIN_S", 0.5)
+    with embedded.serve(home) as urls:
+        remember(urls, "kept")
+        postmaster = psutil.Process(pids(home)["postgres"])
+        orphan = next(child for child in postmaster.children() if "checkpointer" in "".join(child.cmdline()))
+        orphan.suspend()  # as if in the middle of a long checkpoint
+        postmaster.kill()
+
+    with embedded.serve(home) as urls:
+        assert words(urls)[0] == ["kept"]
+    assert is_gone(orphan.pid)
+
+
 def test_two_homes_run_side_by_side(tmp_path):
     with embedded.serve(tmp_path / "a") as ours, embedded.serve(tmp_path / "b") as theirs:
         remember(ours, "ours")
