@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Annotated
 
 import platformdirs
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ENV_FILE = ".env"
+"""In the folder where a command is called; what is set in the environment goes before it."""
 
 
 class BadSetting(Exception):
@@ -21,7 +25,7 @@ class BadSetting(Exception):
 class Settings(BaseSettings):
     """The environment, typed.  Secrets are masked in repr."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True, frozen=True)
+    model_config = SettingsConfigDict(env_file=ENV_FILE, extra="ignore", env_ignore_empty=True, frozen=True)
 
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
     redis_url: SecretStr | None = Field(None, validation_alias="REDIS_URL")
@@ -119,8 +123,12 @@ class Settings(BaseSettings):
 
 
 def child_environment(**overrides: str) -> dict[str, str]:
-    """The environment for a child process: this one's, with `overrides`."""
-    return {**os.environ, **overrides}
+    """The environment for a child process: this one's, with what `.env` adds and with `overrides`.
+
+    A child may run in another folder, where it would not find our `.env`.
+    """
+    added = {name: value for name, value in dotenv_values(ENV_FILE).items() if value is not None}
+    return {**added, **os.environ, **overrides}
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,7 @@ import errno
 import json
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -191,9 +191,14 @@ def _start(supervisor: Supervisor, planned: _Stack, wanted: Wanted) -> None:
     _migrate(planned.database_url)
     env = _environment(planned)
     # They start together and stop tier by tier from the last: beat, workers, then what people look at.
-    supervisor.launch(*_edges(planned.listening, env))
-    supervisor.launch(*_workers(wanted, planned.database_url, env))
-    supervisor.launch(children.beat(env))
+    for tier in (
+        _edges(planned.listening, env),
+        _workers(wanted, planned.database_url, env),
+        [children.beat(env)],
+    ):
+        # Not where `up` was called: Python and Celery both import from there first, and a folder
+        # with a settings.py or an api/ of its own would take the place of ours.
+        supervisor.launch(*(replace(child, cwd=planned.home / "run") for child in tier))
     supervisor.wait_until_healthy(READY_WITHIN_S)
 
 

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, func, insert, literal, null, select, update
+from sqlalchemy import ColumnElement, Row, func, insert, literal, null, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -131,22 +131,28 @@ def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[EnqueuedJob]:
                 ),
             )
         )
-    by_token = {
-        row.socket_token: EnqueuedJob(row.id, row.uuid, row.socket_token, is_new=True) for row in added
-    }
+    new = {row.socket_token: EnqueuedJob(row.id, row.uuid, row.socket_token, is_new=True) for row in added}
+    old = _already_there(session, jobs) if len(added) < len(jobs) else {}
     return [
-        by_token.get(row["socket_token"]) or _already_there(session, job)
+        new.get(row["socket_token"]) or old[job.campaign_id, job.custom_id]
         for row, job in zip(rows, jobs, strict=True)
     ]
 
 
-def _already_there(session: Session, job: NewJob) -> EnqueuedJob:
+def _already_there(
+    session: Session, jobs: Sequence[NewJob]
+) -> dict[tuple[int | None, str | None], EnqueuedJob]:
+    """The jobs with these names, by name."""
+    names = [(job.campaign_id, job.custom_id) for job in jobs if job.campaign_id is not None]
     found = session.execute(
-        select(Job.id, Job.uuid, Job.socket_token).where(
-            Job.campaign_id == job.campaign_id, Job.custom_id == job.custom_id
+        select(Job.campaign_id, Job.custom_id, Job.id, Job.uuid, Job.socket_token).where(
+            tuple_(Job.campaign_id, Job.custom_id).in_(names)
         )
-    ).one()
-    return EnqueuedJob(found.id, found.uuid, found.socket_token, is_new=False)
+    )
+    return {
+        (row.campaign_id, row.custom_id): EnqueuedJob(row.id, row.uuid, row.socket_token, is_new=False)
+        for row in found
+    }
 
 
 # --- the dispatcher ----------------------------------------------------------------------------

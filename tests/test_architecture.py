@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "storage": {"httpx", "boto3", "botocore"},
     # configuration, log lines and the queue
     "logs": set(),
-    "settings": {"pydantic", "pydantic_settings", "platformdirs"},
+    "settings": {"dotenv", "pydantic", "pydantic_settings", "platformdirs"},
     "broker": {"settings", "celery", "kombu", "redis"},
     # the edges: may know everything inward, never each other
     "api": INWARD | {"fastapi", "starlette", "pydantic", "sqlalchemy", "redis"},

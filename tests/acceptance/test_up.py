@@ -34,6 +34,7 @@ class House:
     eventually: Callable[..., None]
     process: subprocess.Popen[str] | None = None
     output: Path = Path()
+    called_in: Path | None = None
 
     def up(self, *options: str, **environment: str) -> RunningStack:
         """Start, and return when it says that it is up."""
@@ -43,6 +44,7 @@ class House:
             self.process = subprocess.Popen(
                 [DARKROOM, "up", "--port", "0", "--flower-port", "0", "--home", str(self.home), *options],
                 env=settings.child_environment(**environment),
+                cwd=self.called_in,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -128,6 +130,21 @@ def test_up_starts_everything_and_leaves_nothing(house):
     assert house.stop() == 0
     assert house.processes() == []
     assert stack.read(house.home) is None
+
+
+def test_up_minds_the_env_file_but_no_code_where_it_is_called(house, tmp_path):
+    house.called_in = tmp_path / "called here"
+    (house.called_in / "api").mkdir(parents=True)
+    (house.called_in / "settings.py").write_text("raise SystemExit('not ours')")
+    (house.called_in / ".env").write_text("DARKROOM_PUBLIC_URL=http://pictures.example\n")
+    house.up()
+    [job] = house.submit(1)
+
+    house.eventually(lambda: house.have_ended([job]))
+
+    [output] = house.jobs([job])[0]["outputs"]
+    assert output["url"].startswith("http://pictures.example/v1/File/")
+    assert house.stop() == 0
 
 
 def test_the_key_and_secret_are_shown_once(house):
