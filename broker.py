@@ -16,6 +16,8 @@ import redis
 from celery import Celery
 from kombu import Queue
 from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 GENERATE = "jobs.generate"
 DISPATCH = "jobs.dispatch"
@@ -75,6 +77,11 @@ def create_app(redis_url: str) -> Celery:
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
             "health_check_interval": 25,
+            # For a producer: one try.  A worker's own connection is tried for ever, see above.
+            "max_retries": 0,
+            "interval_start": 0,
+            "interval_step": 0,
+            "interval_max": 0,
         },
         # Beat keeps nothing on disk: what is due is decided in Postgres.
         beat_scheduler="workers.beat:RingingScheduler",
@@ -95,8 +102,13 @@ class Broker:
     def __init__(self, app: Celery) -> None:
         """Nothing is connected yet."""
         self.app = app
+        # One try: whoever rings has other work to do, and beat rings again in a second.
         self._redis = redis.Redis.from_url(
-            app.conf.broker_url, socket_timeout=5, socket_connect_timeout=2, health_check_interval=25
+            app.conf.broker_url,
+            socket_timeout=2,
+            socket_connect_timeout=2,
+            health_check_interval=25,
+            retry=Retry(NoBackoff(), retries=0),
         )
 
     def ring(self, task: str = DISPATCH) -> bool:

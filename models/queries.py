@@ -250,12 +250,17 @@ def in_flight(session: Session) -> dict[str, int]:
 
 
 def _holds_its_lock() -> ColumnElement[bool]:
-    locks = table("pg_locks", column("locktype"), column("classid"), column("objid"), column("granted"))
+    # pg_locks shows every database of the server, and worker ids begin at 1 in each.
+    names = ("locktype", "database", "classid", "objid", "granted")
+    locks = table("pg_locks", *(column(name) for name in names))
+    databases = table("pg_database", column("oid"), column("datname"))
+    ours = select(databases.c.oid).where(databases.c.datname == func.current_database()).scalar_subquery()
     return (
         select(text("1"))
         .select_from(locks)
         .where(
             locks.c.locktype == "advisory",
+            locks.c.database == ours,
             cast(locks.c.classid, BigInteger) == LOCK_NAMESPACE,
             cast(locks.c.objid, BigInteger) == Worker.id,
             locks.c.granted,

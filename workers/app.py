@@ -1,5 +1,6 @@
 """Celery's entry: `celery -A workers.app worker|beat|flower`."""
 
+import threading
 from typing import Any
 
 from celery import signals
@@ -48,8 +49,12 @@ def _cancel(request: Context, *, terminated: bool, **_: Any) -> None:
 
 @signals.worker_shutting_down.connect
 def _hand_over(**_: Any) -> None:
-    """No new jobs, and those that run are handed over with their tickets."""
-    process.this_one().running.close()
+    """No new jobs, and those that run are handed over with their tickets.
+
+    Celery calls this from its signal handler, which may have interrupted whoever
+    holds a lock that is needed here; so it is done beside it.
+    """
+    threading.Thread(target=process.this_one().running.close, name="hand-over", daemon=True).start()
 
 
 @signals.worker_shutdown.connect

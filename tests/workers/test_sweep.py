@@ -8,6 +8,7 @@ from sqlalchemy import func, select, text, update
 from models import queries, transitions
 from models.job import Job
 from models.lifecycle import Outcome, Status, StopOutcome
+from models.session import Database
 from models.worker import LOCK_NAMESPACE, Worker
 from workers import sweep
 from workers.generate import generate
@@ -56,6 +57,19 @@ def test_a_worker_without_its_lock_is_dead(database, dispatched, worker_id):
 
     assert sweep.rescue_from_dead_workers(database) == 1
     assert _status(database, claim) is Status.QUEUE
+
+
+def test_a_lock_in_another_database_of_the_same_server_is_not_its_own(
+    database, dispatched, worker_id, empty_database_url
+):
+    other = Database(empty_database_url)
+    with other.engine.connect() as elsewhere:
+        elsewhere.execute(select(func.pg_advisory_lock(LOCK_NAMESPACE, worker_id)))
+        _accepted(database, dispatched(), worker_id)
+        _seen(database, worker_id, 2)
+
+        assert sweep.rescue_from_dead_workers(database) == 1
+    other.dispose()
 
 
 def test_a_worker_with_its_lock_may_be_quiet_for_a_while(database, dispatched, worker_id, lock):
@@ -142,8 +156,6 @@ def test_a_heartbeat_registers_and_says_goodbye(database_url, database):
 
 
 def _heartbeat(database_url, running) -> Heartbeat:
-    from models.session import Database
-
     return Heartbeat(Database(database_url, pool_size=1), Identity("remote@here", ("remote",), 4), running)
 
 
