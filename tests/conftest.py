@@ -13,7 +13,9 @@ from sqlalchemy import make_url
 
 from cli import embedded
 from migrations import runner
+from models.project import AuthMode, Project
 from models.session import Database
+from models.worker import Worker
 
 _numbers = count(1)
 
@@ -70,6 +72,26 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
     yield opened
     opened.dispose()
+
+
+@pytest.fixture
+def project_id(database: Database) -> int:
+    """A tenant."""
+    with database.transaction() as session:
+        project = Project(name="p", auth=AuthMode.KEY, api_key="key", api_secret="secret")
+        session.add(project)
+        session.flush()
+        return project.id
+
+
+@pytest.fixture
+def worker_id(database: Database) -> int:
+    """A worker's row, without the lock of a living one."""
+    with database.transaction() as session:
+        worker = Worker(name="remote@here", host="here", pid=1, queues=["remote"], concurrency=4)
+        session.add(worker)
+        session.flush()
+        return worker.id
 
 
 @pytest.fixture

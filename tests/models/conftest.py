@@ -3,28 +3,8 @@
 import pytest
 
 from models import transitions
-from models.project import AuthMode, Project
 from models.session import Database
 from models.transitions import Claim, NewJob
-from models.worker import Worker
-
-
-@pytest.fixture
-def project_id(database: Database) -> int:
-    with database.transaction() as session:
-        project = Project(name="p", auth=AuthMode.KEY, api_key="key", api_secret="secret")
-        session.add(project)
-        session.flush()
-        return project.id
-
-
-@pytest.fixture
-def worker_id(database: Database) -> int:
-    with database.transaction() as session:
-        worker = Worker(name="remote@here", host="here", pid=1, queues=["remote"], concurrency=4)
-        session.add(worker)
-        session.flush()
-        return worker.id
 
 
 @pytest.fixture

@@ -9,10 +9,8 @@ import catalogue
 import storage
 from broker import Broker, create_app
 from models import transitions
-from models.project import AuthMode, Project
 from models.session import Database
 from models.transitions import Claim, NewJob
-from models.worker import Worker
 from providers.base import CancelOutcome, Done, GenerationRequest, Progress, RemoteOutput, Ticket
 from providers.sandbox import Provider as Sandbox
 from workers.bench import Bench
@@ -92,24 +90,6 @@ def bench(database: Database, redis_url: str, tmp_path, provider: Obedient) -> B
         providers={"sandbox": provider},
         storage=storage.connect((tmp_path / "outputs").as_uri()),
     )
-
-
-@pytest.fixture
-def worker_id(database: Database) -> int:
-    with database.transaction() as session:
-        worker = Worker(name="remote@here", host="here", pid=1, queues=["remote"], concurrency=4)
-        session.add(worker)
-        session.flush()
-        return worker.id
-
-
-@pytest.fixture
-def project_id(database: Database) -> int:
-    with database.transaction() as session:
-        project = Project(name="p", auth=AuthMode.KEY, api_key="key", api_secret="secret")
-        session.add(project)
-        session.flush()
-        return project.id
 
 
 @pytest.fixture
