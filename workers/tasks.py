@@ -93,7 +93,8 @@ def _say_to_celery(task: Task, finish: Finish) -> None:
             raise Ignore(finish.reason)
 
 
-@shared_task(name=broker.DISPATCH)
+# These two run each second: told to Flower, they would bury the jobs.
+@shared_task(name=broker.DISPATCH, send_events=False)
 def dispatch_jobs() -> None:
     """Hand out free slots until there is none or nothing waits."""
     bench = process.this_one().bench
@@ -102,7 +103,7 @@ def dispatch_jobs() -> None:
         pass
 
 
-@shared_task(name=broker.SWEEP)
+@shared_task(name=broker.SWEEP, send_events=False)
 def sweep_jobs() -> None:
     """Look after what was left."""
     bench = process.this_one().bench

@@ -61,6 +61,7 @@ def test_flower_ends_on_success_failure_and_revoked(town, flower):
     shown = flower.tasks[str(good.uuid)].kwargs
     assert "flux-pro-1-1" in shown
     assert "lighthouse" not in shown
+    assert {task.name for task in flower.tasks.values()} == {"jobs.generate"}
 
 
 def test_a_kill_whose_revoke_was_lost_is_carried_out_all_the_same(town, flower):
