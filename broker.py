@@ -48,10 +48,10 @@ class GenerateMessage:
     model: str
     provider: str
 
-    @property
-    def queue(self) -> str:
-        """The queue whose workers can run it."""
-        return LOCAL if self.provider == "local" else REMOTE
+
+def queue_of(provider: str) -> str:
+    """The queue whose workers serve a provider."""
+    return LOCAL if provider == "local" else REMOTE
 
 
 def create_app(redis_url: str) -> Celery:
@@ -160,7 +160,7 @@ class Broker:
                         "model": message.model,
                         "provider": message.provider,
                     },
-                    queue=message.queue,
+                    queue=queue_of(message.provider),
                     producer=producer,
                     retry=False,
                     ignore_result=True,

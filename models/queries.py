@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Result,
     Row,
+    Select,
     Text,
     cast,
     column,
@@ -33,14 +34,14 @@ from models.output import Output
 from models.project import Project
 from models.worker import LOCK_NAMESPACE, Worker
 
-LOCKLESS_AFTER = timedelta(seconds=1.5)
+LOCKLESS_AFTER = timedelta(seconds=2)
 """A worker without its lock is dead once it has also been silent this long: time to take the lock again."""
 
 SILENT_AFTER = timedelta(seconds=15)
 """A worker that holds its lock but has not renewed its row for this long is frozen or cut off."""
 
 RESTART_GRACE = timedelta(seconds=4)
-"""After a start of Postgres every lock is gone; workers get this long to take theirs again."""
+"""After Postgres has started or recovered every lock is gone; workers get this long to take theirs again."""
 
 BIGINT_DIGITS = 18
 """Numbers of so many digits always fit PostgreSQL's bigint; a longer one is no number of ours."""
@@ -218,17 +219,20 @@ def ready_jobs(
     """(id, model_slug, wanted_provider) of what waits, is due and can be served, in the order of its turn.
 
     Plain priority, then age.  What cannot be served now, because its provider is
-    off or full, is passed over, so that it holds up nobody.
+    off or full, is passed over, so that it holds up nobody.  A job with an open
+    attempt wants the provider that has it: nobody else can go on with it.
     """
+    wanted = func.coalesce(Attempt.provider, Job.wanted_provider)
     rows: Result[Any] = session.execute(
-        select(Job.id, Job.model_slug, Job.wanted_provider)
+        select(Job.id, Job.model_slug, wanted.label("wanted_provider"))
+        .outerjoin(Attempt, (Attempt.job_id == Job.id) & Attempt.state.in_(OPEN_ATTEMPTS))
         .where(
             Job.status == Status.QUEUE,
             Job.dispatched_at.is_(None),
             Job.kill_requested_at.is_(None),
             Job.run_at <= func.clock_timestamp(),
             Job.model_slug.in_(model_slugs),
-            or_(Job.wanted_provider.is_(None), Job.wanted_provider.in_(providers)),
+            or_(wanted.is_(None), wanted.in_(providers)),
         )
         .order_by(Job.priority.desc(), Job.id)
         .limit(limit)
@@ -301,11 +305,34 @@ def dead_workers(session: Session) -> list[Row[Any]]:
         .where(
             Worker.ended_at.is_(None),
             or_(killed, silent),
-            func.pg_postmaster_start_time() < now - RESTART_GRACE,
+            _oldest_session() < now - RESTART_GRACE,
         )
         .order_by(Worker.id)
     )
     return list(rows)
+
+
+def _oldest_session() -> ColumnElement[datetime]:
+    """When the oldest of our sessions began.
+
+    After a start of Postgres none is old, nor after it recovered from the crash of
+    one backend, of which `pg_postmaster_start_time()` knows nothing.
+    """
+    names = ("datname", "usename", "backend_start")
+    sessions = table("pg_stat_activity", *(column(name) for name in names))
+    return (
+        select(func.min(sessions.c.backend_start))
+        .where(
+            sessions.c.datname == func.current_database(),
+            sessions.c.usename == func.current_user(),  # of others' sessions one may not see the start
+        )
+        .scalar_subquery()
+    )
+
+
+def ended_workers() -> Select[int]:
+    """The ids of all workers that have ended, for a subquery."""
+    return select(Worker.id).where(Worker.ended_at.is_not(None))
 
 
 def held_jobs(session: Session, worker_id: int) -> list[Row[Any]]:
@@ -318,12 +345,22 @@ def held_jobs(session: Session, worker_id: int) -> list[Row[Any]]:
     return list(rows)
 
 
-def unheld_kills(session: Session) -> list[Row[Any]]:
-    """(id, claim, attempt_id, provider, ticket) of killed jobs that no worker holds."""
-    rows = session.execute(
-        select(Job.id, Job.claim, Attempt.id.label("attempt_id"), Attempt.provider, Attempt.ticket)
+def unheld_kills(session: Session, limit: int) -> list[Row[Any]]:
+    """(id, claim, attempt_id, provider, ticket, waited) of killed jobs that no worker holds, oldest first."""
+    waited = func.clock_timestamp() - Job.kill_requested_at
+    rows: Result[Any] = session.execute(
+        select(
+            Job.id,
+            Job.claim,
+            Attempt.id.label("attempt_id"),
+            Attempt.provider,
+            Attempt.ticket,
+            waited.label("waited"),
+        )
         .outerjoin(Attempt, (Attempt.job_id == Job.id) & Attempt.state.in_(OPEN_ATTEMPTS))
         .where(Job.status == Status.QUEUE, Job.kill_requested_at.is_not(None))
+        .order_by(Job.kill_requested_at)
+        .limit(limit)
     )
     return list(rows)
 

@@ -27,7 +27,15 @@ class Database:
             max_overflow=0,  # a burst of greenlets must wait here, not open hundreds of backends
             pool_timeout=30,
             pool_pre_ping=True,  # Postgres may have restarted since the last use
-            connect_args={"connect_timeout": 5, "application_name": "darkroom"},
+            connect_args={
+                "connect_timeout": 5,
+                "application_name": "darkroom",
+                # A cut network is noticed within seconds, not after TCP's quarter of an hour.
+                "keepalives_idle": 5,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 10_000,
+            },
         )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 

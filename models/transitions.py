@@ -12,7 +12,7 @@ import secrets
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,7 @@ from models.event import JobEvent
 from models.job import Job
 from models.lifecycle import MAX_WORKER_DEATHS, Arrow, AttemptState, Outcome, Status, StopOutcome
 from models.output import Output
+from models.worker import Worker
 
 TOKEN_LENGTH = 30  # as Wiro's socketaccesstoken and accesskey
 
@@ -177,8 +178,9 @@ def dispatch(session: Session, provider: str, job_ids: Sequence[int]) -> list[Ro
 
 
 def accept(session: Session, claim: Claim, worker_id: int) -> None:
-    """A worker took the message; of two with the same message, one."""
-    _step(session, lifecycle.ACCEPT, claim, worker_id=worker_id)
+    """A living worker took the message; of two with the same message, one."""
+    is_alive = select(Worker.id).where(Worker.id == worker_id, Worker.ended_at.is_(None)).exists()
+    _step(session, lifecycle.ACCEPT, claim, is_alive, worker_id=worker_id)
 
 
 def start_preprocess(session: Session, claim: Claim) -> None:
@@ -198,6 +200,7 @@ class Assigned:
     Attributes:
         uuid: its key at the provider.
         ticket: the provider's, when it has been submitted.
+        submitted_at: when the ticket came.
         is_taken_over: an earlier claim left it open.
     """
 
@@ -207,6 +210,7 @@ class Assigned:
     provider: str
     remote_id: str
     ticket: Mapping[str, Any] | None
+    submitted_at: datetime | None
     is_taken_over: bool
 
 
@@ -227,6 +231,7 @@ def assign(session: Session, claim: Claim, *, provider: str, remote_id: str) -> 
         provider=attempt.provider,
         remote_id=attempt.remote_id,
         ticket=attempt.ticket,
+        submitted_at=attempt.submitted_at,
         is_taken_over=left is not None,
     )
 
@@ -353,8 +358,8 @@ def retry(session: Session, claim: Claim, attempt_id: int, failure: Failure, del
     _fail_attempt(session, attempt_id, failure)
 
 
-def hand_over(session: Session, claim: Claim, attempt_id: int, reason: str, delay: timedelta) -> None:
-    """This worker lets go; after `delay` the next one goes on where it stopped, with the open attempt."""
+def hand_over(session: Session, claim: Claim, attempt_id: int | None, reason: str, delay: timedelta) -> None:
+    """This worker lets go; after `delay` the next one goes on where it stopped, with what attempt is open."""
     _step(
         session,
         lifecycle.HAND_OVER,
@@ -416,22 +421,51 @@ def kill(session: Session, claim: Claim, how: StopOutcome, attempt_id: int | Non
         finished_at=func.clock_timestamp(),
         stopped_how=how,
     )
-    if attempt_id is not None:
-        state = AttemptState.UNKNOWN if how is StopOutcome.UNKNOWN else AttemptState.CANCELLED
-        _close_attempt(session, attempt_id, state)
+    _close_what_is_open(session, claim.job_id, how)
+
+
+def kill_unheld(session: Session, claim: Claim, how: StopOutcome) -> None:
+    """The job was stopped while no worker held it."""
+    _step(
+        session,
+        lifecycle.KILL,
+        claim,
+        Job.status == Status.QUEUE,  # a worker may just have taken it: then it is the worker's to stop
+        reason=f"killed: {how}",
+        outcome=Outcome.KILLED,
+        finished_at=func.clock_timestamp(),
+        stopped_how=how,
+    )
+    _close_what_is_open(session, claim.job_id, how)
+
+
+def spare(session: Session, job_id: int) -> None:
+    """Withdraw the intent to kill: the picture was finished first, and is only to be fetched."""
+    session.execute(update(Job).where(Job.id == job_id, Job.outcome.is_(None)).values(kill_requested_at=None))
+
+
+def cancel_late_ticket(session: Session, attempt_id: int) -> None:
+    """The ticket of a job that has ended meanwhile was cancelled at its provider."""
+    _close_attempt(session, attempt_id, AttemptState.CANCELLED)
 
 
 # --- the sweep -----------------------------------------------------------------------------------
 
 
+def give_back(session: Session, whose: ColumnElement[bool], reason: str) -> list[Row[Any]]:
+    """Put jobs back in the queue that nobody is running, through no fault of theirs: (id, status) of each."""
+    held = whose & Job.worker_id.is_not(None)
+    return _move(session, lifecycle.RESCUE, held, reason=reason, **_BACK_IN_QUEUE)
+
+
 def rescue(session: Session, whose: ColumnElement[bool], reason: str) -> list[Row[Any]]:
-    """Take jobs out of hands that will not finish them: (id, status) of each.
+    """Take jobs out of the hands of workers that died with them: (id, status) of each.
 
     Each gets a new claim at once, so a worker that was only frozen can no longer
     write; it waits for dispatch again, and its open attempt is taken over.  A job
     that has taken down too many workers is not run again.
     """
-    held = whose & Job.worker_id.is_not(None) & Job.outcome.is_(None)
+    held = whose & Job.worker_id.is_not(None)
     poisonous = Job.worker_deaths + 1 >= MAX_WORKER_DEATHS
     quarantined = _move(
         session,
@@ -466,18 +500,21 @@ def _step(
     session: Session,
     arrow: Arrow,
     claim: Claim,
+    condition: ColumnElement[bool] | None = None,
     /,  # `values` has a claim of its own when the job changes hands
     *,
     attempt_id: int | None = None,
     reason: str | None = None,
     **values: Any,
 ) -> None:
-    """One arrow of one job under its claim.
+    """One arrow of one job under its claim, and under a condition if there is one.
 
     Raises:
         StaleTransition: the claim is no longer valid, or the job is elsewhere.
     """
-    where = (Job.id == claim.job_id) & (Job.claim == claim.number) & Job.status.in_(arrow.sources)
+    where = (Job.id == claim.job_id) & (Job.claim == claim.number)
+    if condition is not None:
+        where &= condition
     if not _move(session, arrow, where, attempt_id=attempt_id, reason=reason, **values):
         raise StaleTransition(arrow.verb, claim.job_id, claim.number)
 
@@ -552,6 +589,16 @@ def _close_attempt(session: Session, attempt_id: int, state: AttemptState, **val
         update(Attempt)
         .where(Attempt.id == attempt_id, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
         .values(state=state, finished_at=func.clock_timestamp(), **values)
+    )
+
+
+def _close_what_is_open(session: Session, job_id: int, how: StopOutcome) -> None:
+    """No attempt stays open on a job that was stopped."""
+    state = AttemptState.UNKNOWN if how is StopOutcome.UNKNOWN else AttemptState.CANCELLED
+    session.execute(
+        update(Attempt)
+        .where(Attempt.job_id == job_id, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
+        .values(state=state, finished_at=func.clock_timestamp())
     )
 
 

@@ -1,6 +1,6 @@
 """Celery's entry: `celery -A workers.app worker|beat|flower`."""
 
-import threading
+import _thread
 from typing import Any
 
 from celery import signals
@@ -43,8 +43,11 @@ def _cancel(request: Context, *, terminated: bool, **_: Any) -> None:
     Otherwise it would be found unaccepted, published again and refused again.
     """
     if request.task == broker.GENERATE and not terminated:
+        job_id = request.kwargs["job_id"]
         with process.this_one().bench.database.transaction() as session:
-            transitions.cancel(session, request.kwargs["job_id"])
+            if not transitions.cancel(session, job_id):
+                # It has been at a provider already, and is ended there by the sweep.
+                transitions.request_kill(session, job_id)
 
 
 @signals.worker_shutting_down.connect
@@ -52,9 +55,10 @@ def _hand_over(**_: Any) -> None:
     """No new jobs, and those that run are handed over with their tickets.
 
     Celery calls this from its signal handler, which may have interrupted whoever
-    holds a lock that is needed here; so it is done beside it.
+    holds a lock that is needed here; so it is done beside it.  Not by a `Thread`,
+    whose `start` waits: under gevent the handler runs in the hub, which must not.
     """
-    threading.Thread(target=process.this_one().running.close, name="hand-over", daemon=True).start()
+    _thread.start_new_thread(process.this_one().running.close, ())
 
 
 @signals.worker_shutdown.connect

@@ -6,7 +6,7 @@ Postgres, where stopping, pausing or re-ordering a million jobs is one UPDATE.
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from kombu.exceptions import OperationalError
@@ -14,7 +14,7 @@ from redis import RedisError
 from sqlalchemy import Row, func, select, true
 from sqlalchemy.orm import Session
 
-from broker import LOCAL, REMOTE, Broker, GenerateMessage
+from broker import LOCAL, REMOTE, Broker, GenerateMessage, queue_of
 from models import queries, transitions
 from models.session import Database
 from models.worker import DISPATCH_LOCK
@@ -39,8 +39,10 @@ def dispatch(database: Database, broker: Broker, offers: Mapping[str, tuple[str,
     with database.transaction() as session:
         # Two deciding at once would both count the same slots as free.
         session.execute(select(func.pg_advisory_xact_lock(DISPATCH_LOCK)))
-        free = _free_slots(session, offers)
-        messages = _hand_out(session, choose(_whose_turn(session, offers, free), offers, free))
+        queues = {provider: queue_of(provider) for sold_by in offers.values() for provider in sold_by}
+        free = _free_slots(session)
+        waiting = _whose_turn(session, offers, {name for name, queue in queues.items() if free[queue]}, free)
+        messages = _hand_out(session, choose(waiting, offers, queues, free))
     if messages:
         _publish(broker, messages)
     return len(messages)
@@ -60,23 +62,22 @@ def _recall_after_a_wipe(database: Database, broker: Broker) -> None:
         logger.warning("Recalled jobs.", extra={"event": "jobs_recalled", "count": len(recalled)})
 
 
-def _free_slots(session: Session, offers: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    """Jobs each provider may still take: what its workers can run, less what is in flight."""
-    providers = {provider for sold_by in offers.values() for provider in sold_by}
-    capacity = {queue: queries.capacity(session, queue) for queue in (REMOTE, LOCAL)}
-    taken = queries.in_flight(session)
-    return {
-        provider: max(0, capacity[LOCAL if provider == LOCAL else REMOTE] - taken.get(provider, 0))
-        for provider in providers
-    }
+def _free_slots(session: Session) -> dict[str, int]:
+    """Jobs the workers of each queue may still take: what they can run, less what is in flight."""
+    free = {queue: queries.capacity(session, queue) for queue in (REMOTE, LOCAL)}
+    for provider, jobs in queries.in_flight(session).items():
+        free[queue_of(provider)] -= jobs
+    return {queue: max(0, slots) for queue, slots in free.items()}
 
 
 def _whose_turn(
-    session: Session, offers: Mapping[str, tuple[str, ...]], free: Mapping[str, int]
+    session: Session,
+    offers: Mapping[str, tuple[str, ...]],
+    open_now: Collection[str],
+    free: Mapping[str, int],
 ) -> list[Row[Any]]:
     """As many waiting jobs as there are free slots, in the order of their turn."""
-    open_now = {provider for provider, slots in free.items() if slots}
-    slugs = {slug for slug, sold_by in offers.items() if open_now.intersection(sold_by)}
+    slugs = {slug for slug, sold_by in offers.items() if set(sold_by).intersection(open_now)}
     if not slugs:
         return []
     return queries.ready_jobs(session, slugs, open_now, min(WINDOW, sum(free.values())))

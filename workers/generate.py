@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 
@@ -58,14 +58,26 @@ from workers.running import StopReason, StopSignal
 DEADLINE_S = 600.0
 """Longest time one worker waits for one attempt; the vendors' own clients wait as long."""
 
-MAX_CHECK_ERRORS = 5
-"""Failures in a row to check or to fetch before the attempt fails: asking is free, a new attempt is not."""
+MAX_ASK_ERRORS = 5
+"""Failures in a row to check or to fetch before the job is put aside, with its ticket, for a while."""
+
+ASIDE_S = (15.0, 3600.0)
+"""Shortest and longest time it is put aside; in between, half the ticket's age: few asks reach far."""
+
+MAX_CANCEL_ERRORS = 3
+"""A provider that does not answer is asked so often to cancel, a second apart."""
 
 STORAGE_DELAY = timedelta(seconds=15)
 """Wait when the pictures are made and paid for but our own storage refuses them."""
 
 OFF_DELAY = timedelta(seconds=60)
 """Wait when the provider that holds the job's ticket has been turned off."""
+
+CANCEL_AGAIN_S = 1.0
+LONGEST_PAUSE_S = 30.0
+
+CLOSING = "its worker is shutting down"
+BURIED = "this worker was taken for dead"
 
 logger = logging.getLogger("darkroom.generate")
 
@@ -126,10 +138,12 @@ class _Generation:
         self._bench = bench
         self._claim = claim
         self._stop = stop
+        self._is_stopping = False
 
     def run(self, worker_id: int) -> Finish:
         job = self._accept(worker_id)
         spec = self._preprocess(job)
+        self._leave_if_closing()
         attempt = self._assign(job, spec)
         ticket = self._submit(job, spec, attempt)
         done = self._watch(attempt, ticket)
@@ -153,11 +167,20 @@ class _Generation:
         try:
             return self._bench.catalogue.find(job.model_slug)
         except catalogue.UnknownModel as exc:
-            raise self._failed(Failure("unknown_model", str(exc)), None) from exc
+            # A worker of another version may know it, and there may be a ticket that is worth money.
+            raise self._handed_over(None, str(exc), OFF_DELAY) from exc
+
+    def _leave_if_closing(self) -> None:
+        """The last moment to let go of a job that has nothing at a provider yet."""
+        if self._stop.reason is StopReason.SHUTDOWN:
+            raise self._handed_over(None, CLOSING, timedelta(0))
+        if self._stop.reason is StopReason.BURIED:
+            raise _FinishedEarly(Finish(Ending.LOST, BURIED))
 
     def _assign(self, job: Job, spec: ModelSpec) -> Assigned:
         """The committed intent, or the open attempt of an earlier claim."""
         offer = self._offer(spec, job.provider)
+        self._provider(offer.provider)  # on, or there is nothing to intend
 
         def write(session: Session) -> Assigned:
             transitions.end_preprocess(session, self._claim)
@@ -172,15 +195,27 @@ class _Generation:
         if attempt.ticket is not None:
             self._write(lambda session: transitions.start(session, self._claim, attempt.id))
             return attempt.ticket
-        self._heed_stop(attempt, None)
+        if self._stop.reason is StopReason.KILLED:
+            self._kill(attempt, None)
         ticket = self._buy(job, spec, attempt)
+        logger.info("Got a ticket.", extra=self._fields(event="ticket", attempt_id=attempt.id, ticket=ticket))
         # The provider may be working for us: nothing may come between its answer and this commit.
-        self._write(lambda session: transitions.record_ticket(session, attempt.id, ticket))
-        self._write(lambda session: transitions.start(session, self._claim, attempt.id))
+        try:
+            self._write(lambda session: transitions.record_ticket(session, attempt.id, ticket))
+            self._write(lambda session: transitions.start(session, self._claim, attempt.id))
+        except StaleTransition:
+            self._cancel_if_nobody_wants_it(attempt, ticket)
+            raise
         return ticket
 
+    def _cancel_if_nobody_wants_it(self, attempt: Assigned, ticket: Ticket) -> None:
+        """While the provider took its time the job was given away, which is well, or ended."""
+        job = self._write(lambda session: queries.job(session, self._claim.job_id))
+        if job.outcome is not None and self._cancel(attempt, ticket) is CancelOutcome.CANCELLED:
+            self._write(lambda session: transitions.cancel_late_ticket(session, attempt.id))
+
     def _buy(self, job: Job, spec: ModelSpec, attempt: Assigned) -> Ticket:
-        provider = self._provider(attempt)
+        provider = self._provider(attempt.provider)
         if attempt.is_taken_over and not provider.submits_once:
             lost = SubmissionUnknown(
                 "the worker that was sending this request died; it may or may not be running"
@@ -201,11 +236,11 @@ class _Generation:
 
     def _watch(self, attempt: Assigned, ticket: Ticket) -> Done:
         """Ask until the provider is done."""
-        provider = self._provider(attempt)
+        provider = self._provider(attempt.provider)
         deadline = time.monotonic() + DEADLINE_S
         is_first = True
         while time.monotonic() < deadline:
-            progress = self._ask(attempt, lambda: provider.check(ticket))
+            progress = self._ask(attempt, ticket, lambda: provider.check(ticket))
             if isinstance(progress, Done):
                 return progress
             if isinstance(progress, Failed):
@@ -217,11 +252,14 @@ class _Generation:
                 done = self._heed_stop(attempt, ticket)
                 if done is not None:
                     return done
-        self._cancel(attempt, ticket)
+        stopped = self._stop_at_provider(attempt, ticket)
+        if isinstance(stopped, Done):
+            return stopped
         raise self._failed_attempt(attempt, TimedOut(f"not finished within {DEADLINE_S:.0f} s"))
 
     def _first_sign(self, attempt: Assigned, progress: Running) -> None:
-        self._write(lambda session: transitions.output(session, self._claim, attempt.id, progress.log))
+        note = None if progress.log is None else _storable(progress.log)
+        self._write(lambda session: transitions.output(session, self._claim, attempt.id, note))
 
     def _postprocess(self, job: Job, attempt: Assigned, ticket: Ticket, done: Done) -> Finish:
         def begin(session: Session) -> None:
@@ -276,10 +314,10 @@ class _Generation:
         )
 
     def _fetch(self, attempt: Assigned, ticket: Ticket, output: RemoteOutput) -> bytes:
-        provider = self._provider(attempt)
+        provider = self._provider(attempt.provider)
         if provider.computes_here:
-            return self._ask(attempt, lambda: compute(lambda: provider.fetch(ticket, output)))
-        return self._ask(attempt, lambda: provider.fetch(ticket, output))
+            return self._ask(attempt, ticket, lambda: compute(lambda: provider.fetch(ticket, output)))
+        return self._ask(attempt, ticket, lambda: provider.fetch(ticket, output))
 
     def _imprinted(self, content: bytes, record: Mapping[str, str | int | None]) -> bytes:
         """The picture with its story; as it is where its file has no place for one, since it is paid for."""
@@ -291,7 +329,7 @@ class _Generation:
 
     # --- ways out ----------------------------------------------------------------------------------
 
-    def _heed_stop(self, attempt: Assigned, ticket: Ticket | None) -> Done | None:
+    def _heed_stop(self, attempt: Assigned, ticket: Ticket) -> Done | None:
         """Stop if asked to; a picture that was finished first is kept.
 
         Raises:
@@ -303,43 +341,72 @@ class _Generation:
             case StopReason.KILLED:
                 return self._kill(attempt, ticket)
             case StopReason.SHUTDOWN:
-                raise self._handed_over(attempt, "its worker is shutting down", timedelta(0))
+                raise self._handed_over(attempt, CLOSING, timedelta(0))
             case StopReason.BURIED:
-                raise _FinishedEarly(Finish(Ending.LOST, "this worker was taken for dead"))
+                raise _FinishedEarly(Finish(Ending.LOST, BURIED))
 
-    def _kill(self, attempt: Assigned, ticket: Ticket | None) -> Done | None:
-        how = StopOutcome.NEVER_STARTED
+    def _kill(self, attempt: Assigned, ticket: Ticket | None) -> Done:
+        """The finished picture, if it was finished first; else the end."""
+        stopped: Done | StopOutcome = StopOutcome.NEVER_STARTED
         if ticket is not None:
-            outcome = self._cancel(attempt, ticket)
-            if outcome is CancelOutcome.FINISHED_FIRST:
-                progress = self._ask(attempt, lambda: self._provider(attempt).check(ticket))
-                if isinstance(progress, Done):
-                    return progress
-            cancelled = outcome is CancelOutcome.CANCELLED
-            how = StopOutcome.CANCELLED if cancelled else StopOutcome.CANNOT_CANCEL
+            stopped = self._stop_at_provider(attempt, ticket)
         elif attempt.is_taken_over:
-            how = StopOutcome.UNKNOWN
+            stopped = StopOutcome.UNKNOWN
+        if isinstance(stopped, Done):
+            return stopped
+        how = stopped
         self._write(lambda session: transitions.kill(session, self._claim, how, attempt.id))
         raise _FinishedEarly(Finish(Ending.STOPPED, how))
 
-    def _cancel(self, attempt: Assigned, ticket: Ticket) -> CancelOutcome:
-        try:
-            return self._provider(attempt).cancel(ticket)
-        except ProviderError as exc:
-            logger.warning("Could not cancel.", extra=self._fields(event="cancel_failed", error=exc.code))
-            return CancelOutcome.CANNOT_CANCEL
+    def _stop_at_provider(self, attempt: Assigned, ticket: Ticket) -> Done | StopOutcome:
+        match self._cancel(attempt, ticket):
+            case CancelOutcome.CANCELLED:
+                return StopOutcome.CANCELLED
+            case CancelOutcome.CANNOT_CANCEL:
+                return StopOutcome.CANNOT_CANCEL
+            case CancelOutcome.FINISHED_FIRST:
+                return self._what_was_finished(attempt, ticket)
 
-    def _handed_over(self, attempt: Assigned, reason: str, delay: timedelta) -> _FinishedEarly:
-        self._write(lambda session: transitions.hand_over(session, self._claim, attempt.id, reason, delay))
+    def _what_was_finished(self, attempt: Assigned, ticket: Ticket) -> Done | StopOutcome:
+        try:
+            progress = self._provider(attempt.provider).check(ticket)
+        except ProviderError as exc:
+            logger.warning(
+                "The provider did not answer.", extra=self._fields(event="ask_failed", error=exc.code)
+            )
+            return StopOutcome.CANNOT_CANCEL
+        return progress if isinstance(progress, Done) else StopOutcome.CANNOT_CANCEL
+
+    def _cancel(self, attempt: Assigned, ticket: Ticket) -> CancelOutcome:
+        for failures in range(1, MAX_CANCEL_ERRORS + 1):
+            try:
+                return self._provider(attempt.provider).cancel(ticket)
+            except ProviderError as exc:
+                logger.warning("Could not cancel.", extra=self._fields(event="cancel_failed", error=exc.code))
+                if not isinstance(exc, ProviderFault):
+                    break
+                if failures < MAX_CANCEL_ERRORS:
+                    time.sleep(CANCEL_AGAIN_S)
+        return CancelOutcome.CANNOT_CANCEL
+
+    def _handed_over(self, attempt: Assigned | None, reason: str, delay: timedelta) -> _FinishedEarly:
+        """Back in the queue with whatever is open."""
+        attempt_id = None if attempt is None else attempt.id
+        note = _storable(reason)
+        self._write(lambda session: transitions.hand_over(session, self._claim, attempt_id, note, delay))
         return _FinishedEarly(Finish(Ending.HANDED_OVER, reason, delay))
 
     def _failed_attempt(
         self, attempt: Assigned, error: ProviderError, seen: Done | Failed | None = None
     ) -> _FinishedEarly:
-        """Another attempt later if that can cost nothing twice; else the end."""
+        """Another attempt later if that can cost nothing twice; else the end.
+
+        Only for what the provider said of the attempt itself.  That it could not be
+        asked is no failure of the attempt: see `_ask`.
+        """
         failure = Failure(
             code=error.code,
-            message=error.message,
+            message=_storable(error.message),
             cost_usd=None if seen is None else seen.cost_usd,
             is_unknown=isinstance(error, SubmissionUnknown),
         )
@@ -352,31 +419,50 @@ class _Generation:
         counted = self._write(lambda session: queries.counted_attempts(session, self._claim.job_id))
         delay = next_delay(trouble, counted + trouble.counts, random.random())  # noqa: S311 - spreads retries
         if delay is None:
-            return self._failed(failure, attempt.id)
+            return self._failed(failure, attempt)
         self._write(lambda session: transitions.retry(session, self._claim, attempt.id, failure, delay))
         return _FinishedEarly(Finish(Ending.RETRYING, failure.message, delay))
 
-    def _failed(self, failure: Failure, attempt_id: int | None) -> _FinishedEarly:
-        self._write(lambda session: transitions.fail(session, self._claim, failure, attempt_id))
+    def _failed(self, failure: Failure, attempt: Assigned) -> _FinishedEarly:
+        self._write(lambda session: transitions.fail(session, self._claim, failure, attempt.id))
         return _FinishedEarly(Finish(Ending.FAILED, f"{failure.code}: {failure.message}"))
 
     # --- how every step asks and writes --------------------------------------------------------------
 
-    def _ask(self, attempt: Assigned, question: Callable[[], T]) -> T:
-        """The provider's answer to a question that is free to repeat."""
-        for failures in range(1, MAX_CHECK_ERRORS + 1):
+    def _ask(self, attempt: Assigned, ticket: Ticket, question: Callable[[], T]) -> T:
+        """The provider's answer to a question that is free to repeat.
+
+        A ticket is never given up because of a question: when there is no answer, the
+        job is put aside with its ticket and asked for again later.
+        """
+        for failures in range(1, MAX_ASK_ERRORS + 1):
             try:
                 return question()
-            except ProviderFault as exc:
-                if failures == MAX_CHECK_ERRORS:
-                    raise self._failed_attempt(attempt, exc) from exc
+            except ProviderError as exc:
                 logger.warning(
                     "The provider did not answer.", extra=self._fields(event="ask_failed", error=exc.code)
                 )
-                self._stop.wait(exc.retry_after_s or min(30.0, 2.0**failures))
-            except ProviderError as exc:
-                raise self._failed_attempt(attempt, exc) from exc
+                if failures == MAX_ASK_ERRORS or not isinstance(exc, ProviderFault):
+                    reason = f"the provider gave no answer: {exc.code}: {exc.message}"
+                    raise self._handed_over(attempt, reason, self._aside(attempt)) from exc
+                self._pause(attempt, ticket, exc.retry_after_s or 2.0**failures)
         raise AssertionError("unreachable: the last failure raises")
+
+    def _pause(self, attempt: Assigned, ticket: Ticket, seconds: float) -> None:
+        """Wait before asking again; a stop is heeded, once."""
+        seconds = min(LONGEST_PAUSE_S, seconds)
+        if self._is_stopping:
+            time.sleep(seconds)
+        elif self._stop.wait(seconds):
+            self._is_stopping = True
+            self._heed_stop(attempt, ticket)
+
+    def _aside(self, attempt: Assigned) -> timedelta:
+        shortest_s, longest_s = ASIDE_S
+        if attempt.submitted_at is None:
+            return timedelta(seconds=shortest_s)
+        age_s = (datetime.now(UTC) - attempt.submitted_at).total_seconds()
+        return timedelta(seconds=min(longest_s, max(shortest_s, age_s / 2)))
 
     def _write(self, write: Callable[[Session], T]) -> T:
         """One unit of work, tried until Postgres takes it.
@@ -397,15 +483,20 @@ class _Generation:
     def _offer(self, spec: ModelSpec, provider: str | None) -> Offer:
         offer = None if provider is None else spec.offer(provider)
         if offer is None:
-            raise self._failed(Failure("no_offer", f"{provider} does not sell {spec.slug}"), None)
+            raise self._handed_over(None, f"{provider} does not sell {spec.slug} here", OFF_DELAY)
         return offer
 
-    def _provider(self, attempt: Assigned) -> Provider:
-        provider = self._bench.providers.get(attempt.provider)
+    def _provider(self, name: str) -> Provider:
+        provider = self._bench.providers.get(name)
         if provider is None:
-            # Its ticket may be worth money: wait until the provider is on again.
-            raise self._handed_over(attempt, f"provider {attempt.provider} is off", OFF_DELAY)
+            # It may hold a ticket that is worth money: wait until it is on again.
+            raise self._handed_over(None, f"provider {name} is off", OFF_DELAY)
         return provider
 
     def _fields(self, **fields: object) -> dict[str, object]:
         return {"job_id": self._claim.job_id, "claim": self._claim.number, **fields}
+
+
+def _storable(text: str) -> str:
+    """Without NUL, which Postgres takes in no text, whatever a provider says."""
+    return text.replace("\0", "")

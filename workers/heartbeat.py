@@ -12,7 +12,6 @@ import threading
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Integer, cast, func, insert, select, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from models import queries, transitions
@@ -23,6 +22,7 @@ from models.worker import LOCK_NAMESPACE, Worker
 from workers.running import RunningJobs, StopReason
 
 BEAT_S = 1.0
+RECONNECT_S = 0.2
 
 logger = logging.getLogger("darkroom.heartbeat")
 
@@ -78,29 +78,31 @@ class Heartbeat:
             try:
                 with self._database.engine.connect() as connection:
                     self._live(connection.execution_options(isolation_level="AUTOCOMMIT"))
-            except DBAPIError as exc:
+            except Exception:
+                # Whatever it is, a worker without a heartbeat is soon taken for dead: begin again.
                 logger.warning(
                     "Lost the connection that holds the worker's lock.",
-                    extra={"event": "heartbeat_lost", "worker_id": self._worker_id, "error": str(exc.orig)},
+                    extra={"event": "heartbeat_lost", "worker_id": self._worker_id},
+                    exc_info=True,
                 )
-                self._ending.wait(BEAT_S)
+                # At once the first time: the sweep does not wait long for a lock to come back.
+                self._ending.wait(RECONNECT_S)
         self._database.dispose()
 
     def _live(self, connection: Connection) -> None:
-        while not self._take_lock(connection):
-            if self._ending.wait(BEAT_S):
-                return
-        while not self._ending.wait(BEAT_S):
-            if not self._renew(connection):
+        has_lock = False
+        while True:
+            if self._worker_id is None or not self._renew(connection):
                 self._register(connection)
+                has_lock = True
+            # After a lost connection the old session may hold the lock for a while yet.
+            has_lock = has_lock or self._take_lock(connection)
             self._look_after_jobs(connection)
+            if self._ending.wait(BEAT_S):
+                break
         self._end(connection)
 
     def _take_lock(self, connection: Connection) -> bool:
-        """Register, or come back after a lost connection; False while the old one still has the lock."""
-        if self._worker_id is None or not self._renew(connection):
-            self._register(connection)
-            return True
         lock = func.pg_try_advisory_lock(LOCK_NAMESPACE, self._worker_id)
         return bool(connection.execute(select(lock)).scalar_one())
 
@@ -159,7 +161,7 @@ class Heartbeat:
 
     def _give_back(self, connection: Connection, claim: Claim) -> None:
         with Session(connection) as session:
-            transitions.rescue(
+            transitions.give_back(
                 session,
                 (Job.id == claim.job_id) & (Job.claim == claim.number),
                 f"worker {self._identity.name} had left it behind",

@@ -7,6 +7,7 @@ MAX_ATTEMPTS = 3
 FIRST_DELAY_S = 2.0
 LONGEST_DELAY_S = 300.0
 RATE_LIMIT_DELAY_S = 5.0
+LONGEST_ASKED_S = 3600.0  # a provider may ask for less, but not for a year
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def next_delay(trouble: Trouble, counted_attempts: int, jitter: float) -> timede
     if not trouble.retryable or counted_attempts >= MAX_ATTEMPTS:
         return None
     if trouble.retry_after_s is not None:
-        return timedelta(seconds=trouble.retry_after_s * (1 + 0.1 * jitter))
+        return timedelta(seconds=min(LONGEST_ASKED_S, trouble.retry_after_s) * (1 + 0.1 * jitter))
     if not trouble.counts:
         return timedelta(seconds=RATE_LIMIT_DELAY_S * (0.5 + jitter))
     doubled = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** max(0, counted_attempts - 1))

@@ -18,7 +18,7 @@ class Waiting(Protocol):
 
     @property
     def wanted_provider(self) -> str | None:
-        """The provider its caller insists on."""
+        """The only provider that may make it; None for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +30,26 @@ class Pick:
 
 
 def choose(
-    waiting: Sequence[Waiting], offers: Mapping[str, Sequence[str]], free_slots: Mapping[str, int]
+    waiting: Sequence[Waiting],
+    offers: Mapping[str, Sequence[str]],
+    queues: Mapping[str, str],
+    free_slots: Mapping[str, int],
 ) -> list[Pick]:
     """The picks for `waiting`, in their order, as far as the slots reach.
 
     Args:
         waiting: jobs in the order of their turn.
         offers: the providers that sell each model and are on, in the order of preference.
-        free_slots: jobs each provider may still take.
+        queues: the queue whose workers serve each provider; several share one, and its slots.
+        free_slots: jobs the workers of each queue may still take.
     """
     left = dict(free_slots)
     picks = []
     for job in waiting:
-        provider = next((name for name in _candidates(job, offers) if left.get(name, 0) > 0), None)
+        candidates = _candidates(job, offers)
+        provider = next((name for name in candidates if left.get(queues[name], 0) > 0), None)
         if provider is not None:
-            left[provider] -= 1
+            left[queues[provider]] -= 1
             picks.append(Pick(job.id, provider))
     return picks
 

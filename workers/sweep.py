@@ -6,9 +6,9 @@ Every duty is safe to repeat and to run twice at once.
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Row, func, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.orm import Session
 
 from broker import Broker
@@ -18,40 +18,67 @@ from models.job import Job
 from models.lifecycle import StopOutcome
 from models.session import Database
 from models.transitions import Claim
-from models.worker import Worker
+from models.worker import SWEEP_LOCK, Worker
 from providers.base import CancelOutcome, Provider
-from providers.errors import ProviderError
+from providers.errors import ProviderError, ProviderFault
 
 PATIENCE = timedelta(seconds=10)
 """A published message that nobody accepted for so long is lost: there was a free slot for it."""
+
+KILLS_AT_ONCE = 50
+"""Jobs ended in one sweep: each may be a request to a provider, and the dead workers wait meanwhile."""
+
+KEEP_CANCELLING = timedelta(minutes=2)
+"""A provider that does not answer is asked again for so long, before the job ends as not cancellable."""
 
 logger = logging.getLogger("darkroom.sweep")
 
 
 def sweep(database: Database, broker: Broker, providers: Mapping[str, Provider]) -> int:
-    """Do every duty once; how many jobs were put back in the queue."""
+    """Do every duty once; how many jobs were put back in the queue.
+
+    One at a time: a second sweep would ask the providers the same things.
+    """
+    with database.engine.connect() as connection:
+        lock = select(func.pg_try_advisory_lock(SWEEP_LOCK))
+        if not connection.execute(lock).scalar_one():
+            return 0
+        connection.commit()  # the lock is the session's; no transaction stays open meanwhile
+        try:
+            return _do_every_duty(database, broker, providers)
+        finally:
+            connection.execute(select(func.pg_advisory_unlock(SWEEP_LOCK)))
+
+
+def _do_every_duty(database: Database, broker: Broker, providers: Mapping[str, Provider]) -> int:
     moved = rescue_from_dead_workers(database) + recall_lost_messages(database)
-    finish_kills(database, providers)
     repeat_kills(database, broker)
-    return moved
+    return moved + finish_kills(database, providers)
 
 
 def rescue_from_dead_workers(database: Database) -> int:
     """The jobs of workers that were killed or have fallen silent wait for dispatch again."""
     with database.transaction() as session:
-        return sum(
+        rescued = sum(
             _bury(session, dead.id, dead.name, "silent" if dead.is_locked else "killed")
             for dead in queries.dead_workers(session)
         )
+    with database.transaction() as session:
+        # Accepted in the moment of the burial, or left when its worker ended in order.
+        late = transitions.give_back(
+            session, Job.worker_id.in_(queries.ended_workers()), "its worker had ended"
+        )
+    return rescued + len(late)
 
 
 def _bury(session: Session, worker_id: int, name: str, why: str) -> int:
-    rescued = transitions.rescue(session, Job.worker_id == worker_id, f"worker {name} was {why}")
+    """End the worker's row first: from then on nothing is accepted in its name."""
     session.execute(
         update(Worker)
         .where(Worker.id == worker_id, Worker.ended_at.is_(None))
         .values(ended_at=func.clock_timestamp())
     )
+    rescued = transitions.rescue(session, Job.worker_id == worker_id, f"worker {name} was {why}")
     logger.warning(
         "Buried a worker.",
         extra={"event": "worker_dead", "worker_id": worker_id, "why": why, "rescued": len(rescued)},
@@ -70,20 +97,39 @@ def recall_lost_messages(database: Database) -> int:
     return len(lost)
 
 
-def finish_kills(database: Database, providers: Mapping[str, Provider]) -> None:
-    """End the killed jobs that no worker holds, at the provider first."""
+def finish_kills(database: Database, providers: Mapping[str, Provider]) -> int:
+    """End the killed jobs that no worker holds, at the provider first; how many are to run on instead."""
     with database.transaction() as session:
-        waiting = queries.unheld_kills(session)
+        waiting = queries.unheld_kills(session, limit=KILLS_AT_ONCE)
+    spared = 0
     for job in waiting:
-        how = _stop_at_provider(providers.get(job.provider), job)
         try:
-            with database.transaction() as session:
-                transitions.kill(session, Claim(job.id, job.claim), how, job.attempt_id)
+            spared += _finish_kill(database, providers, job)
         except StaleTransition:
             logger.info("A killed job found a worker.", extra={"event": "kill_deferred", "job_id": job.id})
+        except Exception:
+            # One job's trouble must not keep the others alive.
+            logger.exception("Could not end a job.", extra={"event": "kill_failed", "job_id": job.id})
+    return spared
 
 
-def _stop_at_provider(provider: Provider | None, job: Row[Any]) -> StopOutcome:
+def _finish_kill(database: Database, providers: Mapping[str, Provider], job: Row[Any]) -> bool:
+    """End one job, or leave it for the next sweep; True if its picture was finished first."""
+    how = _stop_at_provider(providers.get(job.provider), job)
+    if how is None:
+        return False
+    with database.transaction() as session:
+        if how is CancelOutcome.FINISHED_FIRST:
+            transitions.spare(session, job.id)
+            return True
+        transitions.kill_unheld(session, Claim(job.id, job.claim), how)
+    return False
+
+
+def _stop_at_provider(
+    provider: Provider | None, job: Row[Any]
+) -> StopOutcome | Literal[CancelOutcome.FINISHED_FIRST] | None:
+    """What became of it there; None when the provider has not said yet."""
     if job.attempt_id is None:
         return StopOutcome.NEVER_STARTED
     if job.ticket is None:
@@ -91,13 +137,19 @@ def _stop_at_provider(provider: Provider | None, job: Row[Any]) -> StopOutcome:
     if provider is None:
         return StopOutcome.CANNOT_CANCEL
     try:
-        cancelled = provider.cancel(job.ticket) is CancelOutcome.CANCELLED
+        match provider.cancel(job.ticket):
+            case CancelOutcome.CANCELLED:
+                return StopOutcome.CANCELLED
+            case CancelOutcome.FINISHED_FIRST:
+                return CancelOutcome.FINISHED_FIRST
+            case CancelOutcome.CANNOT_CANCEL:
+                return StopOutcome.CANNOT_CANCEL
     except ProviderError as exc:
         logger.warning(
             "Could not cancel.", extra={"event": "cancel_failed", "job_id": job.id, "error": exc.code}
         )
-        cancelled = False
-    return StopOutcome.CANCELLED if cancelled else StopOutcome.CANNOT_CANCEL
+        may_answer_yet = isinstance(exc, ProviderFault) and job.waited < KEEP_CANCELLING
+        return None if may_answer_yet else StopOutcome.CANNOT_CANCEL
 
 
 def repeat_kills(database: Database, broker: Broker) -> None:

@@ -1,18 +1,22 @@
 """The Celery tasks: each takes ids, may run twice, and does its work by calling plain functions."""
 
+import _thread
 import logging
 import threading
 
 from celery import Task, shared_task
 from celery.exceptions import Ignore, Retry
+from sqlalchemy.exc import SQLAlchemyError
 
 import broker
+from models import transitions
+from models.job import Job
 from models.transitions import Claim
 from workers import process
 from workers.dispatch import dispatch
 from workers.generate import Ending, Finish, generate
 from workers.process import Process
-from workers.running import StopReason, StopSignal
+from workers.running import StopReason
 from workers.sweep import sweep
 
 logger = logging.getLogger("darkroom.tasks")
@@ -31,17 +35,8 @@ def generate_job(self: Task, *, job_id: int, claim: int, model: str, provider: s
     one who waits: the steps are asked to stop, and do so at a safe point.
     """
     here = process.this_one()
-    right = Claim(job_id, claim)
-    stop = here.running.add(right)
-    finishes: list[Finish] = []
-    thread = threading.Thread(target=_run, args=(here, right, stop, finishes), name=f"job-{job_id}")
-    try:
-        thread.start()
-        _wait(thread, stop)
-    finally:
-        here.running.remove(right, stop)
+    finish = _Steps(here, Claim(job_id, claim)).run_beside()
     here.bench.broker.ring()  # a slot is free
-    [finish] = finishes
     logger.info(
         "Left a job.",
         extra={
@@ -57,23 +52,52 @@ def generate_job(self: Task, *, job_id: int, claim: int, model: str, provider: s
     _say_to_celery(self, finish)
 
 
-def _run(here: Process, claim: Claim, stop: StopSignal, finishes: list[Finish]) -> None:
-    """The steps; an error that nobody foresaw leaves the job to the heartbeat, which gives it back."""
-    try:
-        finishes.append(generate(here.bench, claim, here.heartbeat.worker_id(), stop))
-    except Exception:
-        logger.exception("Broke at a job.", extra={"event": "job_broke", "job_id": claim.job_id})
-        finishes.append(Finish(Ending.LOST, "the steps broke; see the log"))
+class _Steps:
+    """A job's steps, on the list of what runs here for exactly as long as they run."""
 
+    def __init__(self, here: Process, claim: Claim) -> None:
+        self._here = here
+        self._claim = claim
+        self._stop = here.running.add(claim)
+        self._ended = threading.Event()
+        self._finish = Finish(Ending.LOST, "the steps broke; see the log")
 
-def _wait(thread: threading.Thread, stop: StopSignal) -> None:
-    """Wait for the steps; a revoke asks them to stop and goes on waiting."""
-    while thread.is_alive():
+    def run_beside(self) -> Finish:
+        """How they ended; a revoke asks them to stop, and goes on waiting.
+
+        An event is waited for, and no thread is joined: what interrupts a `join`
+        makes Python take the thread for ended (bpo-45274).
+        """
+        _thread.start_new_thread(self._run, ())
+        while not self._ended.is_set():
+            try:
+                self._ended.wait()
+            except BaseException:  # noqa: BLE001 - GreenletExit and SystemExit: how Celery's pools kill a task
+                logger.info("Was revoked.", extra={"event": "revoked", "job_id": self._claim.job_id})
+                self._stop.ask(StopReason.KILLED)
+        return self._finish
+
+    def _run(self) -> None:
+        here = self._here
         try:
-            thread.join()
-        except BaseException:  # noqa: BLE001 - GreenletExit and SystemExit: how Celery's pools kill a task
-            logger.info("Was revoked.", extra={"event": "revoked"})
-            stop.ask(StopReason.KILLED)
+            self._finish = generate(here.bench, self._claim, here.heartbeat.worker_id(), self._stop)
+        except Exception as exc:
+            logger.exception("Broke at a job.", extra={"event": "job_broke", "job_id": self._claim.job_id})
+            self._count_as_a_death(exc)
+        finally:
+            here.running.remove(self._claim, self._stop)
+            self._ended.set()
+
+    def _count_as_a_death(self, exc: Exception) -> None:
+        """So that a job whose steps always break ends some time; else the heartbeat gives it back."""
+        mine = (Job.id == self._claim.job_id) & (Job.claim == self._claim.number)
+        try:
+            with self._here.bench.database.transaction() as session:
+                transitions.rescue(session, mine, f"its steps broke: {type(exc).__name__}")
+        except SQLAlchemyError:
+            logger.exception(
+                "Could not put it back.", extra={"event": "rescue_failed", "job_id": self._claim.job_id}
+            )
 
 
 def _say_to_celery(task: Task, finish: Finish) -> None:

@@ -56,6 +56,13 @@ def test_flower_ends_on_success_failure_and_revoked(town, flower):
     town.eventually(lambda: _state(flower, good) == "SUCCESS")
     town.eventually(lambda: _state(flower, bad) == "FAILURE")
     town.eventually(lambda: _state(flower, endless) == "REVOKED")
+    # It stays so when the task itself has ended.
+    log = town.home / "remote.log"
+    town.eventually(lambda: log.read_text().count("event=job_left") == 3)
+    town.enqueue(1)
+    town.eventually(lambda: log.read_text().count("event=job_left") == 4)
+    assert _state(flower, endless) == "REVOKED"
+    assert "Traceback" not in log.read_text()
     killed = town.job(endless)
     assert (killed.outcome, killed.stopped_how) == (Outcome.KILLED, StopOutcome.CANCELLED)
     shown = flower.tasks[str(good.uuid)].kwargs

@@ -274,7 +274,7 @@ def test_a_rescued_job_with_an_open_attempt_is_killed_not_cancelled(database, cl
     with database.transaction() as session:
         assert not transitions.cancel(session, claim.job_id)
         assert transitions.request_kill(session, claim.job_id)
-        assert [row.ticket for row in queries.unheld_kills(session)] == [{"id": "t"}]
+        assert [row.ticket for row in queries.unheld_kills(session, 10)] == [{"id": "t"}]
         assert queries.ready_jobs(session, ["a/b"], ["sandbox"], 10) == []  # not run again meanwhile
 
 

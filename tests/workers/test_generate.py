@@ -5,16 +5,31 @@ from decimal import Decimal
 
 import pytest
 
+from catalogue import UnknownModel
 from models import queries, transitions
 from models.job import Job
 from models.lifecycle import AttemptState, Outcome, Status, StopOutcome
 from providers.base import CancelOutcome, Done, Failed, RemoteOutput, Running
-from providers.errors import Billed, ContentRefused, GenerationFailed, RateLimited, Unavailable
+from providers.errors import (
+    BadCredentials,
+    Billed,
+    ContentRefused,
+    GenerationFailed,
+    MalformedResponse,
+    RateLimited,
+    Unavailable,
+)
 from storage.errors import Unwritable
 from workers import generate as steps
+from workers import sweep
 from workers.generate import Ending, generate
 from workers.imprint import read_imprint
 from workers.running import StopReason, StopSignal
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(steps, "LONGEST_PAUSE_S", 0.001)
 
 
 def _job(bench, claim) -> Job:
@@ -352,3 +367,145 @@ def test_the_first_reason_to_stop_stays(second):
     stop.ask(second)
 
     assert stop.reason is StopReason.KILLED
+
+
+def _raise(error):
+    def answer(*_):
+        raise error
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "error", [RateLimited("slow"), Unavailable("502"), BadCredentials("key"), MalformedResponse("?")]
+)
+def test_a_ticket_is_never_given_up_because_of_a_question(bench, provider, dispatched, worker_id, error):
+    done = provider.on_check
+    provider.on_check = _raise(error)
+    claim = dispatched()
+
+    first = generate(bench, claim, worker_id, StopSignal())
+    provider.on_check = done
+    second = generate(bench, dispatched(claim.job_id), worker_id, StopSignal())
+
+    assert (first.ending, second.ending) == (Ending.HANDED_OVER, Ending.SUCCEEDED)
+    assert len(provider.submitted) == 1
+
+
+def test_a_paid_picture_that_cannot_be_fetched_now_is_fetched_later(bench, provider, dispatched, worker_id):
+    fetch = provider.on_fetch
+    provider.on_fetch = _raise(Unavailable("502"))
+    claim = dispatched()
+
+    first = generate(bench, claim, worker_id, StopSignal())
+    provider.on_fetch = fetch
+    second = generate(bench, dispatched(claim.job_id), worker_id, StopSignal())
+
+    assert (first.ending, second.ending) == (Ending.HANDED_OVER, Ending.SUCCEEDED)
+    assert len(provider.submitted) == 1
+
+
+def test_a_shutdown_while_the_provider_is_away_hands_over(bench, provider, dispatched, worker_id):
+    claim = dispatched()
+    stop = StopSignal()
+
+    def check():
+        stop.ask(StopReason.SHUTDOWN)
+        raise Unavailable("502")
+
+    provider.on_check = check
+
+    finish = generate(bench, claim, worker_id, stop)
+
+    assert (finish.ending, finish.reason) == (Ending.HANDED_OVER, "its worker is shutting down")
+    assert _attempts(bench, claim) == [(AttemptState.SUBMITTED, None)]
+
+
+def test_a_shutdown_before_anything_was_sent_leaves_no_attempt(bench, provider, dispatched, worker_id):
+    provider.submits_once = False
+    claim = dispatched()
+    stop = StopSignal()
+    stop.ask(StopReason.SHUTDOWN)
+
+    first = generate(bench, claim, worker_id, stop)
+    second = generate(bench, dispatched(claim.job_id), worker_id, StopSignal())
+
+    assert (first.ending, second.ending) == (Ending.HANDED_OVER, Ending.SUCCEEDED)
+
+
+def test_a_model_this_worker_does_not_know_waits_for_one_that_does(bench, dispatched, worker_id, monkeypatch):
+    claim = dispatched()
+    _die_after_submitting(bench, claim, worker_id)
+    again = dispatched(claim.job_id)
+
+    with monkeypatch.context() as other_version:
+        other_version.setattr(type(bench.catalogue), "find", _raise(UnknownModel("x", "no such model", ())))
+        finish = generate(bench, again, worker_id, StopSignal())
+
+    assert finish.ending is Ending.HANDED_OVER
+    assert _attempts(bench, claim) == [(AttemptState.SUBMITTED, None)]
+
+
+def test_a_ticket_that_comes_after_the_job_was_killed_is_cancelled(bench, provider, dispatched, worker_id):
+    claim = dispatched()
+
+    def killed_meanwhile() -> None:
+        with bench.database.transaction() as session:
+            transitions.rescue(session, Job.id == claim.job_id, "worker was silent")
+            transitions.request_kill(session, claim.job_id)
+        sweep.finish_kills(bench.database, bench.providers)
+
+    provider.on_submit = killed_meanwhile
+
+    finish = generate(bench, claim, worker_id, StopSignal())
+
+    assert finish.ending is Ending.LOST
+    assert len(provider.cancelled) == 1
+    assert _attempts(bench, claim) == [(AttemptState.CANCELLED, None)]
+
+
+def test_a_cancel_is_asked_for_more_than_once(bench, provider, dispatched, worker_id, monkeypatch):
+    monkeypatch.setattr(steps, "CANCEL_AGAIN_S", 0)
+    claim = dispatched()
+    stop = StopSignal()
+    answers = iter([Unavailable("502"), None])
+
+    def check():
+        stop.ask(StopReason.KILLED)
+        return _forever()
+
+    def cancel(_ticket):
+        error = next(answers)
+        if error:
+            raise error
+        return CancelOutcome.CANCELLED
+
+    provider.on_check, provider.cancel = check, cancel
+
+    generate(bench, claim, worker_id, stop)
+
+    assert _job(bench, claim).stopped_how is StopOutcome.CANCELLED
+
+
+def test_a_nul_in_what_a_provider_says_is_no_trouble(bench, provider, dispatched, worker_id):
+    claim = dispatched()
+    answers = iter([Running(0.5, "half\0way", 0.01), Failed(ContentRefused("n\0o"), None)])
+    provider.on_check = lambda: next(answers)
+
+    finish = generate(bench, claim, worker_id, StopSignal())
+
+    assert finish.ending is Ending.FAILED
+    assert _job(bench, claim).error_message == "no"
+
+
+def test_an_open_attempt_wants_its_own_provider(bench, dispatched, worker_id):
+    claim = dispatched()
+    _die_after_submitting(bench, claim, worker_id)
+    model = "black-forest-labs/flux-pro-1-1"
+
+    with bench.database.transaction() as session:
+        [waiting] = queries.ready_jobs(session, [model], ["sandbox"], 10)
+        elsewhere = queries.ready_jobs(session, [model], ["wiro"], 10)
+
+    assert waiting.wanted_provider == "sandbox"
+    assert elsewhere == []

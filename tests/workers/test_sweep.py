@@ -6,10 +6,13 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from models import queries, transitions
+from models.errors import StaleTransition
 from models.job import Job
 from models.lifecycle import Outcome, Status, StopOutcome
 from models.session import Database
-from models.worker import LOCK_NAMESPACE, Worker
+from models.worker import LOCK_NAMESPACE, SWEEP_LOCK, Worker
+from providers.base import CancelOutcome
+from providers.errors import Unavailable
 from workers import sweep
 from workers.generate import generate
 from workers.heartbeat import Heartbeat, Identity
@@ -216,3 +219,125 @@ def test_the_sweep_leaves_healthy_jobs_alone(bench, dispatched, worker_id, lock)
     moved = sweep.sweep(bench.database, bench.broker, bench.providers)
 
     assert moved == 0
+
+
+def test_a_job_accepted_in_the_name_of_a_buried_worker_is_given_back(database, dispatched, worker_id):
+    claim = dispatched()
+    _accepted(database, claim, worker_id)
+    with database.transaction() as session:
+        session.execute(update(Worker).values(ended_at=func.clock_timestamp()))
+
+    assert sweep.rescue_from_dead_workers(database) == 1
+
+    with database.transaction() as session:
+        job = queries.job(session, claim.job_id)
+    assert (job.status, job.worker_deaths) == (Status.QUEUE, 0)
+
+
+def test_a_buried_worker_accepts_nothing(database, dispatched, worker_id):
+    with database.transaction() as session:
+        session.execute(update(Worker).values(ended_at=func.clock_timestamp()))
+
+    with pytest.raises(StaleTransition):
+        _accepted(database, dispatched(), worker_id)
+
+
+def test_a_worker_whose_connection_is_cut_is_not_taken_for_dead(database_url, database, eventually):
+    beat = _heartbeat(database_url, RunningJobs())
+    beat.start()
+    worker_id = beat.worker_id()
+    dead = []
+
+    for _ in range(3):
+        with database.transaction() as session:
+            cut = text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+            session.execute(cut)
+        eventually(lambda: dead.extend(_dead(database)) or _is_live(database, worker_id))
+    beat.stop()
+
+    assert dead == []
+
+
+def _dead(database) -> list[int]:
+    with database.transaction() as session:
+        return [row.id for row in queries.dead_workers(session)]
+
+
+def _waiting_with_a_ticket(bench, claim, worker_id) -> None:
+    """Killed, and nobody holds it."""
+    with bench.database.transaction() as session:
+        transitions.accept(session, claim, worker_id)
+        transitions.start_preprocess(session, claim)
+        transitions.end_preprocess(session, claim)
+        attempt = transitions.assign(session, claim, provider="sandbox", remote_id="sandbox")
+        transitions.record_ticket(session, attempt.id, {"id": str(claim.job_id)})
+        transitions.hand_over(session, claim, attempt.id, "shutting down", timedelta(0))
+        transitions.request_kill(session, claim.job_id)
+
+
+def test_one_bad_cancel_does_not_keep_the_others_alive(bench, provider, dispatched, worker_id):
+    bad, good = dispatched(), dispatched()
+    for claim in (bad, good):
+        _waiting_with_a_ticket(bench, claim, worker_id)
+
+    def cancel(ticket):
+        if ticket == {"id": str(bad.job_id)}:
+            raise KeyError("a bug in the provider")
+        return CancelOutcome.CANCELLED
+
+    provider.cancel = cancel
+
+    sweep.finish_kills(bench.database, bench.providers)
+
+    with bench.database.transaction() as session:
+        assert queries.job(session, good.job_id).outcome is Outcome.KILLED
+        assert queries.job(session, bad.job_id).outcome is None
+
+
+def test_a_provider_that_does_not_answer_a_cancel_is_asked_again(bench, provider, dispatched, worker_id):
+    claim = dispatched()
+    _waiting_with_a_ticket(bench, claim, worker_id)
+    answers = iter([Unavailable("502"), None])
+
+    def cancel(_ticket):
+        error = next(answers)
+        if error:
+            raise error
+        return CancelOutcome.CANCELLED
+
+    provider.cancel = cancel
+
+    sweep.finish_kills(bench.database, bench.providers)
+    assert _status(bench.database, claim) is Status.QUEUE
+    sweep.finish_kills(bench.database, bench.providers)
+
+    with bench.database.transaction() as session:
+        assert queries.job(session, claim.job_id).stopped_how is StopOutcome.CANCELLED
+
+
+def test_a_picture_finished_before_the_kill_is_fetched_after_all(bench, provider, dispatched, worker_id):
+    claim = dispatched()
+    _waiting_with_a_ticket(bench, claim, worker_id)
+    provider.cancel_outcome = CancelOutcome.FINISHED_FIRST
+
+    assert sweep.finish_kills(bench.database, bench.providers) == 1
+
+    generate(bench, dispatched(claim.job_id), worker_id, StopSignal())
+    with bench.database.transaction() as session:
+        assert queries.job(session, claim.job_id).outcome is Outcome.SUCCEEDED
+
+
+def test_a_job_that_a_worker_has_just_taken_is_the_workers_to_stop(bench, dispatched, worker_id):
+    claim = dispatched()
+    _accepted(bench.database, claim, worker_id)
+
+    with pytest.raises(StaleTransition), bench.database.transaction() as session:
+        transitions.kill_unheld(session, claim, StopOutcome.NEVER_STARTED)
+
+
+def test_one_sweep_at_a_time(bench, database):
+    with database.engine.connect() as other:
+        other.execute(select(func.pg_advisory_lock(SWEEP_LOCK)))
+
+        assert sweep.sweep(bench.database, bench.broker, bench.providers) == 0
+        other.execute(text("SELECT pg_advisory_unlock_all()"))
