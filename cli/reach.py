@@ -1,6 +1,6 @@
 """Whether the servers named in the environment answer, and if not, one sentence about it."""
 
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 import redis
@@ -9,6 +9,18 @@ from cli.errors import CannotReach, CannotStart
 from cli.stack import masked
 
 TIMEOUT_S = 5
+
+# Our own words first: the drivers' are long, and quote names that may be the password too.
+_MEANINGS = {
+    "connection refused": "connection refused",
+    "timeout": "no answer in time",
+    "timed out": "no answer in time",
+    "name or service not known": "its host is not known",
+    "failed to resolve host": "its host is not known",
+    "password authentication failed": "password authentication failed",
+    "invalid username-password pair": "password authentication failed",
+    "does not exist": "there is no such database or user",
+}
 
 
 def postgres(url: str) -> None:
@@ -24,7 +36,7 @@ def postgres(url: str) -> None:
         psycopg.connect(plain(url), connect_timeout=TIMEOUT_S).close()
     except psycopg.Error as exc:
         raise CannotReach(
-            f"Cannot reach the PostgreSQL of DATABASE_URL, {masked(url)}: {_why(exc, url)}."
+            f"Cannot reach the PostgreSQL of DATABASE_URL, {masked(url)}: {reason(str(exc), url)}."
         ) from exc
 
 
@@ -42,7 +54,9 @@ def redis_server(url: str) -> None:
     try:
         client.ping()
     except redis.RedisError as exc:
-        raise CannotReach(f"Cannot reach the Redis of REDIS_URL, {masked(url)}: {_why(exc, url)}.") from exc
+        raise CannotReach(
+            f"Cannot reach the Redis of REDIS_URL, {masked(url)}: {reason(str(exc), url)}."
+        ) from exc
     finally:
         client.close()
 
@@ -53,8 +67,17 @@ def plain(url: str) -> str:
     return f"{scheme.split('+')[0]}{separator}{rest}"
 
 
-def _why(error: Exception, url: str) -> str:
-    """The first line of the driver's own words, unless they quote the password."""
-    words = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-    password = urlsplit(url).password
-    return type(error).__name__ if password and password in words else words
+def reason(said: str, url: str) -> str:
+    """Why a server does not let us in, in words; the password of the URL is not among them.
+
+    Args:
+        said: by the driver.
+        url: with the password in it.
+    """
+    for words, meaning in _MEANINGS.items():
+        if words in said.lower():
+            return meaning
+    first = (said.splitlines() or [""])[0].rstrip(".")
+    written = urlsplit(url).password or ""
+    quotes_password = any(password and password in first for password in (written, unquote(written)))
+    return "it gave no reason that can be shown" if quotes_password or not first else first
