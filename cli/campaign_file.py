@@ -4,8 +4,11 @@ Text is a prompt a line; JSON Lines is an object a line, ours or OpenAI's
 batch form.  One line is held at a time, so a file may be larger than memory.
 A line that cannot be used is told with its number and the reason, and does
 not stop the rest; whether its parameters fit the model is the server's word.
+A line that is no text at all says that the file is another kind of file, and
+refuses the whole.
 """
 
+import codecs
 import hashlib
 import json
 import math
@@ -68,6 +71,10 @@ class Unusable(ValueError):
     """The line at hand cannot be used; the text says why."""
 
 
+class NotText(ValueError):
+    """The file is no text; the text says which line shows it."""
+
+
 def reader(file: Path) -> Callable[[str, int, Defaults], Row | None]:
     """How lines of this file are read, by the end of its name.
 
@@ -83,15 +90,36 @@ def reader(file: Path) -> Callable[[str, int, Defaults], Row | None]:
             raise ValueError(f"a campaign file ends in .txt or .jsonl, not in {other or 'nothing'!r}")
 
 
+def refuse_binary(file: Path) -> None:
+    """Return if the file is UTF-8 without a NUL from its beginning to its end.
+
+    Raises:
+        NotText: it is not.
+    """
+    # By pieces, and by a decoder that remembers: a line longer than memory is looked at too.
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    number = 1
+    with file.open("rb") as source:
+        while piece := source.readline(LINE_MAX_BYTES):
+            _refuse_nul(piece, number)
+            _decoded(decoder.decode, piece, number)
+            number += piece.endswith(b"\n")
+    _decoded(lambda rest: decoder.decode(rest, final=True), b"", number)
+
+
 def read(file: Path, defaults: Defaults) -> Iterator[Line | WrongLine]:
-    """The lines of a file, in order; blank ones and comments are left out."""
+    """The lines of a file, in order; blank ones and comments are left out.
+
+    Raises:
+        NotText: a line is none; only for a file that `refuse_binary` did not see.
+    """
     read_line = reader(file)
     # Eight bytes a custom_id: a file of a million lines must not need its million names in memory.
     seen: set[int] = set()
     with file.open("rb") as source:
         for number, raw in _raw_lines(source):
             try:
-                row = read_line(_text(raw), number, defaults)
+                row = read_line(_text(raw, number), number, defaults)
                 if row is None:
                     continue
                 _refuse_repeated(row["custom_id"], seen)
@@ -175,15 +203,23 @@ def _raw_lines(source: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
         yield number, None
 
 
-def _text(raw: bytes | None) -> str:
+def _text(raw: bytes | None, number: int) -> str:
     if raw is None:
         raise Unusable(f"longer than {LINE_MAX_BYTES:,} bytes")
+    _refuse_nul(raw, number)
+    return _decoded(bytes.decode, raw, number).rstrip("\r\n")
+
+
+def _refuse_nul(raw: bytes, number: int) -> None:
     if b"\0" in raw:
-        raise Unusable("has a NUL character in it")
+        raise NotText(f"line {number:,} has a NUL byte")
+
+
+def _decoded(decode: Callable[[bytes], str], raw: bytes, number: int) -> str:
     try:
-        return raw.decode().rstrip("\r\n")
+        return decode(raw)
     except UnicodeDecodeError as exc:
-        raise Unusable(f"is not UTF-8 at byte {exc.start + 1}") from exc
+        raise NotText(f"line {number:,} is not UTF-8") from exc
 
 
 def _parse_object(text: str) -> dict[str, JsonValue]:

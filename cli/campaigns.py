@@ -9,15 +9,19 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from cli import campaign_file, pictures, progress, submission
-from cli.campaign_file import Defaults, WrongLine
+from cli import campaign_file, campaign_options, pictures, progress, submission
+from cli.campaign_file import Defaults, NotText, WrongLine
 from cli.client import Client
 from cli.documents import Campaign
+from cli.errors import CannotStart
 from cli.jobs import INTERRUPTED
 from cli.options import DEFAULT_MODEL, json_option, opened, parameter_option
 from cli.progress import Tally
 from cli.rendering import facts, plain, print_json, table, to_stderr, to_stdout, when
 from cli.submission import Fetched, Sent
+
+TOLD_WRONG_LINES = 20
+"""More than that scrolls away what matters, and is one mistake made in every line."""
 
 
 @click.group()
@@ -55,12 +59,13 @@ def submit(
         raise click.UsageError("--out waits for the pictures, so it does not go with --no-wait.")
     defaults = Defaults(model_slug, parameters, provider)
     name = _name(file, name, defaults)
-    folder = pictures.prepare(out) if out else None
     client = opened(ctx)
+    campaign_options.check(client, file, defaults)
+    folder = pictures.prepare(out) if out else None
     try:
         sent = send(client, file, name, defaults)
         if sent.lines == 0:
-            raise click.UsageError(f"{file} has no prompt in it.")
+            raise click.UsageError(f"{_shown(file)} has no prompt in it.")
         tally = None if no_wait or sent.campaign is None else wait(client, sent.campaign)
         fetched = fetch(client, sent.campaign, folder) if folder and sent.campaign else None
     except KeyboardInterrupt:
@@ -118,25 +123,31 @@ def show(ctx: click.Context, *, uuid: str, as_json: bool) -> None:
 
 
 def send(client: Client, file: Path, name: str, defaults: Defaults) -> Sent:
-    """Send the file; wrong lines are told as they are met."""
+    """Send the file; the first wrong lines are told as they are met.
+
+    Raises:
+        CannotStart: it turns out to be no text.
+    """
     console = to_stderr()
+    live = console.status(_sending(file), spinner_style="red3") if console.is_terminal else None
+    complaints = _Complaints(console, file)
 
-    def complain(line: WrongLine) -> None:
-        console.print(Text.assemble(f"{file}, line {line.number}: ", plain(line.reason)), soft_wrap=True)
+    def tell(sent: Sent) -> None:
+        if live is not None:
+            live.update(_sending(file, f": {sent.lines:,} lines"))
 
-    live = console.status(f"Sending {file.name}", spinner_style="red3") if console.is_terminal else None
-    with live or nullcontext():
-
-        def tell(sent: Sent) -> None:
-            if live is not None:
-                live.update(f"Sending {file.name}: {sent.lines:,} lines")
-
-        return submission.send(client, file, name, defaults, on_wrong=complain, on_sent=tell)
+    try:
+        with live or nullcontext():
+            return submission.send(client, file, name, defaults, on_wrong=complaints.tell, on_sent=tell)
+    except NotText as exc:
+        raise CannotStart(f"{_shown(file)} is not a text file: {exc}; it was sent no further.") from exc
+    finally:
+        complaints.close()
 
 
 def wait(client: Client, campaign: Campaign) -> Tally:
     """Show a bar until all jobs have ended."""
-    with progress.shown(to_stderr(), campaign["name"]) as show_tally:
+    with progress.shown(to_stderr(), _shown(campaign["name"])) as show_tally:
         return submission.wait(client, campaign["id"], show_tally)
 
 
@@ -150,6 +161,34 @@ def fetch(client: Client, campaign: Campaign, folder: Path) -> Fetched:
         return submission.fetch(client, campaign, folder, on_fetched=tell)
 
 
+class _Complaints:
+    """Tells the first wrong lines, and in the end how many more there were."""
+
+    def __init__(self, console: Console, file: Path) -> None:
+        self._console = console
+        self._file = file
+        self._count = 0
+
+    def tell(self, line: WrongLine) -> None:
+        self._count += 1
+        if self._count <= TOLD_WRONG_LINES:
+            told = plain(f"{self._file}, line {line.number}: {line.reason}")
+            self._console.print(told, soft_wrap=True)
+
+    def close(self) -> None:
+        if (more := self._count - TOLD_WRONG_LINES) > 0:
+            self._console.print(f"... and {more:,} more wrong line{'s' if more > 1 else ''}")
+
+
+def _sending(file: Path, how_far: str = "") -> Text:
+    return plain(f"Sending {file.name}{how_far}")
+
+
+def _shown(value: object) -> str:
+    """What somebody typed, as text on one line."""
+    return plain(value).plain
+
+
 # --- what is said at the end -----------------------------------------------------------------------------
 
 
@@ -158,12 +197,21 @@ def _name(file: Path, wanted: str | None, defaults: Defaults) -> str:
     try:
         campaign_file.reader(file)
     except ValueError as exc:
-        raise click.UsageError(f"{file}: {exc}.") from exc
+        raise click.UsageError(_shown(f"{file}: {exc}.")) from exc
+    if file.is_file():
+        _refuse_binary(file)
     if wanted is not None:
         return wanted
     if not file.is_file():
-        raise click.UsageError(f"{file} can be read only once: name the campaign with --name.")
+        raise click.UsageError(f"{_shown(file)} can be read only once: name the campaign with --name.")
     return campaign_file.name_of(file, defaults)
+
+
+def _refuse_binary(file: Path) -> None:
+    try:
+        campaign_file.refuse_binary(file)
+    except NotText as exc:
+        raise CannotStart(f"{_shown(file)} is not a text file: {exc}; nothing was sent.") from exc
 
 
 def _is_good(sent: Sent, tally: Tally | None, fetched: Fetched | None) -> bool:

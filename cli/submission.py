@@ -82,6 +82,9 @@ def send(
         defaults: for lines that say nothing else.
         on_wrong: hears of each line that became no job.
         on_sent: hears how far it is after each piece.
+
+    Raises:
+        campaign_file.NotText: the file is none; only for one that can be read only once.
     """
     sent = Sent()
 

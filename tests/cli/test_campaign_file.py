@@ -11,11 +11,13 @@ from cli.campaign_file import (
     LINE_MAX_BYTES,
     Defaults,
     Line,
+    NotText,
     WrongLine,
     chunks,
     name_of,
     read,
     reader,
+    refuse_binary,
 )
 
 DEFAULTS = Defaults("a/model", {"seed": "7"})
@@ -86,9 +88,6 @@ def test_neither_bom_nor_line_end_becomes_part_of_a_prompt(tmp_path, name, end, 
         (b"a fox", "is not JSON"),
         (b'["prompt"]', "is not a JSON object"),
         (b"null", "is not a JSON object"),
-        (b'{"prompt": "a\0b"}', "NUL"),
-        (b'{"prompt": "\xff"}', "not UTF-8"),
-        (b"\xff\xfe{\0}\0", "NUL"),
         (b'{"seed": NaN}', "NaN"),
         (b'{"seed": 1e999}', "too large"),
         (b'{"seed": ' + b"9" * 5000 + b"}", "not JSON"),
@@ -116,6 +115,30 @@ def test_a_wrong_line_is_told_and_does_not_stop_the_rest(tmp_path, content, reas
     assert reason in wrong.reason
     assert isinstance(after, Line)
     assert after.number == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'{"prompt": "a\0b"}', "line 2 has a NUL byte"),
+        (b'{"prompt": "\xff"}', "line 2 is not UTF-8"),
+        (b"\xff\xfe{\0}\0", "line 2 has a NUL byte"),
+    ],
+)
+@pytest.mark.parametrize("ask", [refuse_binary, lambda file: list(read(file, DEFAULTS))])
+def test_a_line_that_is_no_text_refuses_the_whole_file(tmp_path, content, reason, ask):
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(b'{"prompt": "good"}\n' + content)
+
+    with pytest.raises(NotText, match=reason):
+        ask(file)
+
+
+def test_text_in_any_language_is_not_refused(tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_bytes(b"\xef\xbb\xbf" + ("狐🦊" * LINE_MAX_BYTES + "\n").encode() * 2)
+
+    refuse_binary(file)
 
 
 def test_a_custom_id_is_taken_once(tmp_path):

@@ -13,6 +13,19 @@ import settings
 from cli.client import Connection
 from cli.main import cli
 
+MODEL = {
+    "slug": "black-forest-labs/flux-pro-1-1",
+    "title": "FLUX1.1 [pro]",
+    "description": "Draws.",
+    "offers": [
+        {"provider": "sandbox", "is_on": True, "price_usd": "0.04", "notice": None},
+        {"provider": "bfl", "is_on": False, "price_usd": "0.04", "notice": None},
+    ],
+    "inputs": [
+        {"name": "prompt", "required": True, "default": None, "allowed": "text", "help": ""},
+        {"name": "seed", "required": False, "default": None, "allowed": "a whole number", "help": ""},
+    ],
+}
 PICTURE = b"\x89PNG not really"
 ENDED = "task_postprocess_end"
 
@@ -77,19 +90,35 @@ class FakeServer:
     next_looks: list = field(default_factory=list)
     wrong_prompts: dict = field(default_factory=dict)
     away: int = 0
+    is_interrupted: bool = False
     asked: list = field(default_factory=list)
     sleeps: list = field(default_factory=list)
 
     def __call__(self, request):
         self.asked.append(request)
+        if self.is_interrupted:
+            raise KeyboardInterrupt
         if self.away:
             self.away -= 1
             raise httpx.ConnectError("refused", request=request)
         if request.url.host == "files.test":
             return httpx.Response(200, content=PICTURE)
+        if request.url.path.startswith("/api/models"):
+            return self._about_models(request)
         return (
             self._about_campaigns(request) if "/campaigns" in request.url.path else self._about_jobs(request)
         )
+
+    def _about_models(self, request):
+        match request.url.path.strip("/").split("/"):
+            case ["api", "models"]:
+                return httpx.Response(200, json={"models": [MODEL]})
+            case ["api", "models", owner, name] if f"{owner}/{name}" == MODEL["slug"]:
+                return httpx.Response(200, json=MODEL)
+            case ["api", "models", owner, name]:
+                return self.problem(404, "unknown_model", f"unknown model '{owner}/{name}'")
+            case _:
+                return self.problem(404, "not_found", "Not found.")
 
     def _about_jobs(self, request):
         match (request.method, request.url.path.strip("/").split("/")):

@@ -1,6 +1,9 @@
 """`campaign submit`, `list`, `show`, as typed."""
 
 import json
+import os
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -70,8 +73,15 @@ def test_a_job_that_fails_is_exit_1(darkroom, server, prompts):
     assert "1 succeeded · 1 failed" in result.stdout
 
 
-def test_a_server_that_goes_away_for_a_moment_is_asked_again(darkroom, server, prompts):
-    server.away = 3
+def test_a_server_that_goes_away_for_a_moment_is_asked_again(darkroom, server, prompts, monkeypatch):
+    # After the model was asked for: before anything is sent, there is nothing to be patient for.
+    about_models = server._about_models
+
+    def leave_after(request):
+        server.away = 3
+        return about_models(request)
+
+    monkeypatch.setattr(server, "_about_models", leave_after)
 
     result = darkroom("campaign", "submit", str(prompts))
 
@@ -90,7 +100,8 @@ def test_no_wait_does_not_wait(darkroom, server, prompts):
 
     assert result.exit_code == 0
     assert "campaign show c1" in result.stderr
-    assert not [request for request in server.asked if request.method == "GET"]
+    looks = [one for one in server.asked if one.method == "GET" and "/models/" not in one.url.path]
+    assert looks == []
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "# only notes\n"])
@@ -131,3 +142,127 @@ def test_show_has_the_counts(darkroom, server, prompts):
 
 def test_an_unknown_campaign_is_exit_2(darkroom):
     assert darkroom("campaign", "show", "nope").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"a fox\na\0hare\n", "line 2 has a NUL byte"),
+        (b"a fox\n\n\xff\xfe\n", "line 3 is not UTF-8"),
+        (b"a fox\n\xc3", "line 2 is not UTF-8"),
+        (b"x" * (1 << 21) + b"\n" + b"\0", "line 2 has a NUL byte"),
+        (b"x" * (1 << 21) + b"\xff", "line 1 is not UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("name", ["prompts.txt", "prompts.jsonl"])
+def test_a_file_that_is_not_text_is_refused_before_anything_is_sent(darkroom, server, name, content, reason):
+    file = Path(name)  # the tests' working folder is an empty one
+    file.write_bytes(content)
+
+    result = darkroom("campaign", "submit", str(file))
+
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: {file} is not a text file: {reason}; nothing was sent.\n"
+    assert server.asked == []
+
+
+def test_a_pipe_that_turns_out_not_to_be_text_is_sent_no_further(darkroom, server, tmp_path):
+    pipe = tmp_path / "prompts.txt"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"a fox\n\0\na hare\n",))
+    writer.start()
+
+    result = darkroom("campaign", "submit", str(pipe), "--name", "piped")
+
+    writer.join()
+    assert result.exit_code == 2
+    assert "line 2 has a NUL byte" in result.stderr
+    assert server.campaigns == {}
+
+
+def test_only_the_first_wrong_lines_are_told(darkroom, tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"prompt": "a"}\n' + "nonsense\n" * 1_234)
+
+    result = darkroom("campaign", "submit", str(file))
+
+    assert result.exit_code == 1
+    assert result.stderr.count("is not JSON") == 20
+    assert "... and 1,214 more wrong lines" in result.stderr
+    assert "1 new · 1,234 wrong" in result.stdout
+
+
+@pytest.mark.parametrize("count", [20, 21])
+def test_what_is_left_out_is_counted_only_when_something_is(darkroom, tmp_path, count):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"prompt": "a"}\n' + "nonsense\n" * count)
+
+    result = darkroom("campaign", "submit", str(file))
+
+    assert ("... and 1 more wrong line\n" in result.stderr) == (count == 21)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--model", "nope"), "no model is called 'nope'; `darkroom models` lists them."),
+        (("--model", "a/b/c"), "no model is called 'a/b/c'; `darkroom models` lists them."),
+        (("--model", "../jobs"), "no model is called '../jobs'; `darkroom models` lists them."),
+        (("--model", "some/nope"), "unknown model 'some/nope'"),
+        (("--provider", "zz"), f"{MODEL} is not sold here by 'zz', but by: sandbox."),
+        (("--provider", "bfl"), f"{MODEL} is not sold here by 'bfl', but by: sandbox."),
+        (("-p", "foo=1"), f"{MODEL} takes no 'foo', but: prompt, seed."),
+        (("-p", "foo=1", "-p", "b=2"), f"{MODEL} takes no 'foo' and no 'b', but: prompt, seed."),
+    ],
+)
+def test_a_mistake_in_an_option_is_told_once_and_leaves_no_campaign(
+    darkroom, server, prompts, options, sentence
+):
+    result = darkroom("campaign", "submit", str(prompts), *options)
+
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: {sentence}\n"
+    assert [request.method for request in server.asked] == ["GET"]
+
+
+@pytest.mark.parametrize("name", ["flux-pro-1-1", "FLUX-Pro-1.1", MODEL])
+def test_a_model_may_be_named_without_its_owner(darkroom, prompts, name):
+    assert darkroom("campaign", "submit", str(prompts), "--model", name).exit_code == 0
+
+
+def test_a_providers_own_parameter_is_the_providers_to_refuse(darkroom, prompts):
+    assert darkroom("campaign", "submit", str(prompts), "-p", "bfl.raw=true").exit_code == 0
+
+
+def test_options_that_no_line_relies_on_are_not_held_against_it(darkroom, server, tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"prompt": "a", "model": "other/model"}\n')
+
+    result = darkroom("campaign", "submit", str(file), "-p", "foo=1")
+
+    assert result.exit_code == 0
+    assert server.jobs["1"]["parameters"] == {"foo": "1", "prompt": "a"}
+
+
+def test_control_characters_of_a_name_are_not_printed(darkroom, server, tmp_path):
+    file = tmp_path / "a\n\x1b[31mb.jsonl"
+    file.write_text('{"prompt": "a"}\nnonsense\n')
+
+    result = darkroom("campaign", "submit", str(file), "--name", "one\n\x1b[2Jtwo")
+
+    assert "a  [31mb.jsonl, line 2:" in result.stderr
+    assert "one  [2Jtwo" in result.stderr
+    assert "\x1b" not in result.output
+    assert "\ntwo" not in result.output
+
+
+@pytest.mark.parametrize("content", [b"", b"\0"])
+@pytest.mark.parametrize("name", ["a\nb.txt", "a\nb.csv"])
+def test_control_characters_of_a_refused_files_name_are_not_printed(darkroom, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+
+    result = darkroom("campaign", "submit", name)
+
+    assert result.exit_code == 2
+    assert "a b." in result.stderr
+    assert name not in result.stderr
