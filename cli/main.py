@@ -5,18 +5,24 @@ cannot be reached; 130 after Ctrl-C.  A fault that was foreseen is one sentence 
 error, never a traceback.
 """
 
-import io
-import sys
-from pathlib import Path
-from typing import Any
+INTERRUPTED = 130
 
-import click
+try:
+    import io
+    import sys
+    from pathlib import Path
+    from typing import Any
 
-import settings
-from cli import admin, campaigns, doctor, jobs, offering
-from cli.client import Connection
-from cli.errors import CommandFailed
-from settings import BadSetting
+    import click
+
+    import settings
+    from cli import admin, campaigns, doctor, jobs, offering
+    from cli.client import Connection
+    from cli.errors import CommandFailed
+    from settings import BadSetting
+except KeyboardInterrupt:
+    # Importing takes most of a short command's time, and happens before any function of ours is called.
+    raise SystemExit(INTERRUPTED) from None
 
 BAD_USAGE = 2
 
@@ -31,6 +37,8 @@ class Darkroom(click.Group):
         except (CommandFailed, BadSetting) as exc:
             click.echo(f"Error: {exc}", err=True)
             ctx.exit(exc.exit_status if isinstance(exc, CommandFailed) else BAD_USAGE)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
 
 
 @click.group(cls=Darkroom, context_settings={"help_option_names": ["-h", "--help"]})
