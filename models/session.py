@@ -3,8 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session, sessionmaker
+
+IDLE_IN_TRANSACTION_S = 10
+"""A process that freezes in the middle of a unit of work holds its rows' locks no longer than this.
+
+Shorter than the silence by which a frozen worker is told: its jobs are taken from
+it by an UPDATE that would wait for those locks.
+"""
 
 
 class Database:
@@ -37,6 +45,7 @@ class Database:
                 "tcp_user_timeout": 10_000,
             },
         )
+        event.listen(self.engine, "connect", _end_idle_transactions)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
@@ -48,3 +57,10 @@ class Database:
     def dispose(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+
+def _end_idle_transactions(connection: DBAPIConnection, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
+    cursor.close()
+    connection.commit()

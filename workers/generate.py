@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -475,7 +475,9 @@ class _Generation:
             try:
                 with self._bench.database.transaction() as session:
                     return write(session)
-            except (OperationalError, PoolTimeout) as exc:
+            except (DBAPIError, PoolTimeout) as exc:
+                if not _may_pass(exc):
+                    raise
                 logger.warning("Postgres is away.", extra=self._fields(event="postgres_away", error=str(exc)))
                 time.sleep(delay_s)
                 delay_s = min(5.0, 2 * delay_s)
@@ -495,6 +497,13 @@ class _Generation:
 
     def _fields(self, **fields: object) -> dict[str, object]:
         return {"job_id": self._claim.job_id, "claim": self._claim.number, **fields}
+
+
+def _may_pass(exc: DBAPIError | PoolTimeout) -> bool:
+    """Whether the same write may succeed later: it was the connection, not what was written."""
+    if isinstance(exc, DBAPIError):
+        return isinstance(exc, OperationalError) or exc.connection_invalidated
+    return True
 
 
 def _storable(text: str) -> str:
