@@ -23,16 +23,6 @@ class Status(StrEnum):
     POSTPROCESS_END = "task_postprocess_end"  # final: succeeded, failed or expired
     CANCEL = "task_cancel"  # final: cancelled or killed
 
-    @property
-    def is_final(self) -> bool:
-        """No arrow leaves it."""
-        return self in FINAL
-
-    @property
-    def is_running(self) -> bool:
-        """A worker holds it."""
-        return self in RUNNING
-
 
 class Outcome(StrEnum):
     """How a job ended; a living job has none."""

@@ -1,6 +1,6 @@
 """Every SELECT that more than one room needs."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -225,7 +225,7 @@ def ready_jobs(
     wanted = func.coalesce(Attempt.provider, Job.wanted_provider)
     rows: Result[Any] = session.execute(
         select(Job.id, Job.model_slug, wanted.label("wanted_provider"))
-        .outerjoin(Attempt, (Attempt.job_id == Job.id) & Attempt.state.in_(OPEN_ATTEMPTS))
+        .outerjoin(Attempt, _is_open_attempt_of_job())
         .where(
             Job.status == Status.QUEUE,
             Job.dispatched_at.is_(None),
@@ -238,6 +238,11 @@ def ready_jobs(
         .limit(limit)
     )
     return list(rows)
+
+
+def _is_open_attempt_of_job() -> ColumnElement[bool]:
+    """At most one row of a job."""
+    return (Attempt.job_id == Job.id) & Attempt.state.in_(OPEN_ATTEMPTS)
 
 
 def in_flight(session: Session) -> dict[str, int]:
@@ -286,9 +291,12 @@ def live_workers(session: Session) -> Sequence[Worker]:
     ).all()
 
 
-def capacity(session: Session, queue: str) -> int:
-    """Jobs that the live workers of a queue can run at a time."""
-    return sum(worker.concurrency for worker in live_workers(session) if queue in worker.queues)
+def capacity(session: Session) -> Counter[str]:
+    """Jobs that the live workers of each queue can run at a time."""
+    slots: Counter[str] = Counter()
+    for worker in live_workers(session):
+        slots.update(dict.fromkeys(worker.queues, worker.concurrency))
+    return slots
 
 
 def dead_workers(session: Session) -> list[Row[Any]]:
@@ -357,7 +365,7 @@ def unheld_kills(session: Session, limit: int) -> list[Row[Any]]:
             Attempt.ticket,
             waited.label("waited"),
         )
-        .outerjoin(Attempt, (Attempt.job_id == Job.id) & Attempt.state.in_(OPEN_ATTEMPTS))
+        .outerjoin(Attempt, _is_open_attempt_of_job())
         .where(Job.status == Status.QUEUE, Job.kill_requested_at.is_not(None))
         .order_by(Job.kill_requested_at)
         .limit(limit)

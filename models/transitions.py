@@ -411,32 +411,35 @@ def request_kill(session: Session, job_id: int) -> bool:
 
 def kill(session: Session, claim: Claim, how: StopOutcome, attempt_id: int | None = None) -> None:
     """The job was stopped while it was held; `how` tells what became of the money."""
+    _end_killed(session, claim, how, None, attempt_id)
+
+
+def kill_unheld(session: Session, claim: Claim, how: StopOutcome) -> None:
+    """The job was stopped while no worker held it; one that has just been taken is its worker's to stop."""
+    _end_killed(session, claim, how, Job.status == Status.QUEUE, None)
+
+
+def _end_killed(
+    session: Session,
+    claim: Claim,
+    how: StopOutcome,
+    condition: ColumnElement[bool] | None,
+    attempt_id: int | None,
+) -> None:
+    """The end of a killed job, on which no attempt stays open."""
     _step(
         session,
         lifecycle.KILL,
         claim,
+        condition,
         attempt_id=attempt_id,
         reason=f"killed: {how}",
         outcome=Outcome.KILLED,
         finished_at=func.clock_timestamp(),
         stopped_how=how,
     )
-    _close_what_is_open(session, claim.job_id, how)
-
-
-def kill_unheld(session: Session, claim: Claim, how: StopOutcome) -> None:
-    """The job was stopped while no worker held it."""
-    _step(
-        session,
-        lifecycle.KILL,
-        claim,
-        Job.status == Status.QUEUE,  # a worker may just have taken it: then it is the worker's to stop
-        reason=f"killed: {how}",
-        outcome=Outcome.KILLED,
-        finished_at=func.clock_timestamp(),
-        stopped_how=how,
-    )
-    _close_what_is_open(session, claim.job_id, how)
+    state = AttemptState.UNKNOWN if how is StopOutcome.UNKNOWN else AttemptState.CANCELLED
+    _close_open(session, Attempt.job_id == claim.job_id, state)
 
 
 def spare(session: Session, job_id: int) -> None:
@@ -479,8 +482,10 @@ def rescue(session: Session, whose: ColumnElement[bool], reason: str) -> list[Ro
         error_code="quarantined",
         error_message=f"{MAX_WORKER_DEATHS} workers died while they ran this job; it is not run again",
     )
-    for row in quarantined:
-        _abandon_attempt(session, row.id)
+    if quarantined:
+        # Nobody will take these over: what was sent may have cost money.
+        theirs = Attempt.job_id.in_([row.id for row in quarantined])
+        _close_open(session, theirs, AttemptState.UNKNOWN, error_code="quarantined")
     rescued = _move(
         session, lifecycle.RESCUE, held, reason=reason, worker_deaths=Job.worker_deaths + 1, **_BACK_IN_QUEUE
     )
@@ -489,8 +494,8 @@ def rescue(session: Session, whose: ColumnElement[bool], reason: str) -> list[Ro
 
 def recall(session: Session, where: ColumnElement[bool], reason: str) -> list[Row[Any]]:
     """Dispatch again what was published but not accepted; the old message will find another claim."""
-    unaccepted = (Job.status == Status.QUEUE) & Job.dispatched_at.is_not(None) & Job.outcome.is_(None)
-    return _move(session, lifecycle.RECALL, unaccepted & where, reason=reason, **_BACK_IN_QUEUE)
+    published = Job.dispatched_at.is_not(None)
+    return _move(session, lifecycle.RECALL, published & where, reason=reason, **_BACK_IN_QUEUE)
 
 
 # --- how every verb moves ------------------------------------------------------------------------
@@ -585,20 +590,15 @@ def _has_open_attempt() -> ColumnElement[bool]:
 
 
 def _close_attempt(session: Session, attempt_id: int, state: AttemptState, **values: Any) -> None:
+    _close_open(session, Attempt.id == attempt_id, state, **values)
+
+
+def _close_open(session: Session, which: ColumnElement[bool], state: AttemptState, **values: Any) -> None:
+    """End the attempts that are still open; what has ended stays as it is."""
     session.execute(
         update(Attempt)
-        .where(Attempt.id == attempt_id, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
+        .where(which, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
         .values(state=state, finished_at=func.clock_timestamp(), **values)
-    )
-
-
-def _close_what_is_open(session: Session, job_id: int, how: StopOutcome) -> None:
-    """No attempt stays open on a job that was stopped."""
-    state = AttemptState.UNKNOWN if how is StopOutcome.UNKNOWN else AttemptState.CANCELLED
-    session.execute(
-        update(Attempt)
-        .where(Attempt.job_id == job_id, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
-        .values(state=state, finished_at=func.clock_timestamp())
     )
 
 
@@ -610,13 +610,4 @@ def _fail_attempt(session: Session, attempt_id: int, failure: Failure) -> None:
         cost_usd=failure.cost_usd,
         error_code=failure.code,
         error_message=failure.message,
-    )
-
-
-def _abandon_attempt(session: Session, job_id: int) -> None:
-    """Nobody will take this attempt over: what was sent may have cost money, what was not has not."""
-    session.execute(
-        update(Attempt)
-        .where(Attempt.job_id == job_id, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
-        .values(state=AttemptState.UNKNOWN, finished_at=func.clock_timestamp(), error_code="quarantined")
     )

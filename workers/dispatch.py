@@ -64,7 +64,8 @@ def _recall_after_a_wipe(database: Database, broker: Broker) -> None:
 
 def _free_slots(session: Session) -> dict[str, int]:
     """Jobs the workers of each queue may still take: what they can run, less what is in flight."""
-    free = {queue: queries.capacity(session, queue) for queue in (REMOTE, LOCAL)}
+    capacity = queries.capacity(session)
+    free = {queue: capacity[queue] for queue in (REMOTE, LOCAL)}
     for provider, jobs in queries.in_flight(session).items():
         free[queue_of(provider)] -= jobs
     return {queue: max(0, slots) for queue, slots in free.items()}

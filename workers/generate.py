@@ -170,10 +170,10 @@ class _Generation:
             # A worker of another version may know it, and there may be a ticket that is worth money.
             raise self._handed_over(None, str(exc), OFF_DELAY) from exc
 
-    def _leave_if_closing(self) -> None:
-        """The last moment to let go of a job that has nothing at a provider yet."""
+    def _leave_if_closing(self, attempt: Assigned | None = None) -> None:
+        """Let go of the job, with what attempt is open, when this process ends."""
         if self._stop.reason is StopReason.SHUTDOWN:
-            raise self._handed_over(None, CLOSING, timedelta(0))
+            raise self._handed_over(attempt, CLOSING, timedelta(0))
         if self._stop.reason is StopReason.BURIED:
             raise _FinishedEarly(Finish(Ending.LOST, BURIED))
 
@@ -198,13 +198,17 @@ class _Generation:
         if self._stop.reason is StopReason.KILLED:
             self._kill(attempt, None)
         ticket = self._buy(job, spec, attempt)
-        logger.info("Got a ticket.", extra=self._fields(event="ticket", attempt_id=attempt.id, ticket=ticket))
         # The provider may be working for us: nothing may come between its answer and this commit.
         try:
             self._write(lambda session: transitions.record_ticket(session, attempt.id, ticket))
             self._write(lambda session: transitions.start(session, self._claim, attempt.id))
         except StaleTransition:
             self._cancel_if_nobody_wants_it(attempt, ticket)
+            raise
+        except DBAPIError:
+            # Postgres will never take it, so a person must find it here.
+            fields = self._fields(event="ticket_lost", attempt_id=attempt.id, ticket=ticket)
+            logger.exception("Could not record a ticket.", extra=fields)
             raise
         return ticket
 
@@ -335,15 +339,8 @@ class _Generation:
         Raises:
             _FinishedEarly: the job was killed, handed over, or is not ours any more.
         """
-        match self._stop.reason:
-            case None:
-                return None
-            case StopReason.KILLED:
-                return self._kill(attempt, ticket)
-            case StopReason.SHUTDOWN:
-                raise self._handed_over(attempt, CLOSING, timedelta(0))
-            case StopReason.BURIED:
-                raise _FinishedEarly(Finish(Ending.LOST, BURIED))
+        self._leave_if_closing(attempt)
+        return self._kill(attempt, ticket) if self._stop.reason is StopReason.KILLED else None
 
     def _kill(self, attempt: Assigned, ticket: Ticket | None) -> Done:
         """The finished picture, if it was finished first; else the end."""

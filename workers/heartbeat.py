@@ -85,7 +85,7 @@ class Heartbeat:
                     extra={"event": "heartbeat_lost", "worker_id": self._worker_id},
                     exc_info=True,
                 )
-                # At once the first time: the sweep does not wait long for a lock to come back.
+                # Soon: the sweep does not wait long for a lock to come back.
                 self._ending.wait(RECONNECT_S)
         self._database.dispose()
 
