@@ -47,6 +47,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -x $(BIN)/pip || { $(PYTHON) -c '$(REQUIRE_PYTHON)' && $(PYTHON) -m venv $(VENV); }
 	@echo "Installing Darkroom into $(VENV) (a minute, the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps blackforest
 	@touch $@
 
 define REQUIRE_PYTHON

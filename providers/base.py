@@ -6,7 +6,7 @@ constructor arguments, its errors are the tree drawn in `providers.errors`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
@@ -14,6 +14,38 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from providers.errors import ProviderError
+
+
+@dataclass(frozen=True, slots=True)
+class InputImage:
+    """One picture the caller sent along, fetched and checked.
+
+    Attributes:
+        name: a file name whose extension says what it is, such as `inputImage-0.png`.
+        content_type: what the bytes are.
+        content: the encoded picture.
+        url: where the caller published it; None when only we have it.
+    """
+
+    name: str
+    content_type: str
+    content: bytes = field(repr=False)
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageArgument:
+    """The pictures of one parameter, in order.
+
+    Attributes:
+        to: what the provider calls the parameter.
+        url_to: what it calls the parameter when a picture is given by URL; None when that is `to` too.
+        images: at least one.
+    """
+
+    to: str
+    url_to: str | None
+    images: tuple[InputImage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +58,7 @@ class GenerationRequest:
         remote_id: what the offer calls the model.
         parameters: in the provider's own names, as the catalogue's mapping made them.
         extra: the caller's `PROVIDER.name` parameters, passed through unchanged.
+        images: the pictures among the parameters; each provider has its own way to send them.
     """
 
     key: str
@@ -33,6 +66,7 @@ class GenerationRequest:
     remote_id: str
     parameters: Mapping[str, JsonValue]
     extra: Mapping[str, JsonValue]
+    images: tuple[ImageArgument, ...] = ()
 
 
 Ticket = Mapping[str, JsonValue]
@@ -65,10 +99,17 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Finished with pictures. `cost_usd` is None when the provider does not say, never 0 for unknown."""
+    """Finished with pictures.
+
+    Attributes:
+        outputs: at least one.
+        cost_usd: None when the provider does not say, never 0 for unknown.
+        shortfall: why there are fewer pictures than asked for; None when there are not.
+    """
 
     outputs: tuple[RemoteOutput, ...]
     cost_usd: Decimal | None
+    shortfall: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +131,49 @@ class CancelOutcome(StrEnum):
     FINISHED_FIRST = "finished_first"
 
 
+class LostAnswer(StrEnum):
+    """What can be done when the answer to a submission was lost on its way."""
+
+    SEND_AGAIN = "send_again"  # two submissions under one key are one purchase
+    ASK = "ask"  # the id is ours to choose: `find` tells whether the request arrived
+    NOBODY_KNOWS = "nobody_knows"  # the id was in the answer
+
+
 class Provider(Protocol):
     """One vendor, or our own sandbox.
 
-    Every method may raise `ProviderError`.  `check`, `cancel` and `fetch` are
-    safe to call any number of times.  `submit` buys: it is safe to repeat with
-    the same `request.key` only where `submits_once` says so.
+    Every method may raise `ProviderError`.  `find`, `check`, `cancel` and `fetch`
+    are safe to call any number of times.  `submit` buys: what may follow when its
+    answer is lost says `on_lost_answer`.
     """
 
     name: str
-    submits_once: bool
-    """Two submissions under one key are one purchase (the id is ours to choose)."""
+    on_lost_answer: LostAnswer
     computes_here: bool
     """`fetch` computes on this machine instead of waiting for another."""
 
     def submit(self, request: GenerationRequest) -> Ticket:
-        """The ticket of an accepted request."""
+        """The ticket of an accepted request.
+
+        Raises:
+            SubmissionUnknown: the request may have been taken, and nobody can tell.
+        """
+
+    def find(self, key: str) -> Ticket | None:
+        """The ticket of the request that was sent under this key; None when it never arrived.
+
+        Raises:
+            Unsupported: the provider cannot be asked so; `on_lost_answer` is not `ASK`.
+        """
+
+    def adopt(self, remote_id: str) -> Ticket:
+        """A ticket for a request that a person found at the provider, by the provider's own id for it.
+
+        Asks nobody: whether there is such a request shows at the first `check`.
+
+        Raises:
+            Unsupported: the provider has no such ids.
+        """
 
     def check(self, ticket: Ticket) -> Progress:
         """How far the request is."""
@@ -114,4 +182,8 @@ class Provider(Protocol):
         """What became of the wish to stop it."""
 
     def fetch(self, ticket: Ticket, output: RemoteOutput) -> bytes:
-        """The encoded picture."""
+        """The encoded picture.
+
+        Raises:
+            OutputExpired: it was there and is no more; another `check` may give another locator.
+        """

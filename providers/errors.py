@@ -13,6 +13,8 @@
     │   ├── Unavailable            provably not taken: refused connection, 5xx before acceptance
     │   ├── GenerationFailed       taken, then failed on their side
     │   ├── TimedOut               taken, but not finished within the offer's deadline
+    │   ├── Forgotten              taken, and now the provider knows nothing of it
+    │   ├── OutputExpired          finished and paid for, and the picture is no longer there
     │   └── MalformedResponse      an answer that is not what the documents promise
     └── SubmissionUnknown      the answer to a paid request was lost: it may or may not run
 
@@ -137,6 +139,21 @@ class TimedOut(ProviderFault):
     """The provider took the request and did not finish within the deadline."""
 
     code = "timed_out"
+
+
+class Forgotten(ProviderFault):
+    """The provider took the request and now knows nothing of it."""
+
+    code = "forgotten"
+    retryable = False
+
+
+class OutputExpired(ProviderFault):
+    """The picture was finished and paid for, and its address leads nowhere any more."""
+
+    code = "output_expired"
+    retryable = False
+    billed = Billed.YES
 
 
 class MalformedResponse(ProviderFault):

@@ -41,6 +41,7 @@ from providers.base import (
     Done,
     Failed,
     GenerationRequest,
+    LostAnswer,
     Progress,
     RemoteOutput,
     Running,
@@ -54,6 +55,7 @@ from providers.errors import (
     MalformedResponse,
     RateLimited,
     Unavailable,
+    Unsupported,
 )
 
 logger = logging.getLogger(__name__)
@@ -75,7 +77,7 @@ class Provider:
     """
 
     name = "sandbox"
-    submits_once = True
+    on_lost_answer = LostAnswer.SEND_AGAIN
     computes_here = True  # a picture takes a tenth of a second of CPU
 
     def __init__(self, *, latency_s: tuple[float, float], now: Callable[[], float] = time.time) -> None:
@@ -96,6 +98,22 @@ class Provider:
         order = _order(request, parameters, demands, demands.latency or self._latency_s, self._now())
         logger.info("Accepted a request.", extra={"event": "sandbox_accepted", "ticket": order.id})
         return order.model_dump(mode="json")
+
+    def find(self, key: str) -> Ticket | None:
+        """Nothing is kept, so nothing is found: the same request is simply sent again.
+
+        Raises:
+            Unsupported: always.
+        """
+        raise Unsupported("the sandbox keeps no requests; send it again under the same key")
+
+    def adopt(self, remote_id: str) -> Ticket:
+        """Nothing is kept, so there is nothing to adopt.
+
+        Raises:
+            Unsupported: always.
+        """
+        raise Unsupported("the sandbox keeps no requests that could be found there")
 
     def check(self, ticket: Ticket) -> Progress:
         """How far the request is, by the clock alone."""

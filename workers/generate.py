@@ -34,6 +34,7 @@ from providers.base import (
     Done,
     Failed,
     GenerationRequest,
+    LostAnswer,
     Provider,
     RemoteOutput,
     Running,
@@ -220,7 +221,7 @@ class _Generation:
 
     def _buy(self, job: Job, spec: ModelSpec, attempt: Assigned) -> Ticket:
         provider = self._provider(attempt.provider)
-        if attempt.is_taken_over and not provider.submits_once:
+        if attempt.is_taken_over and provider.on_lost_answer is not LostAnswer.SEND_AGAIN:
             lost = SubmissionUnknown(
                 "the worker that was sending this request died; it may or may not be running"
             )

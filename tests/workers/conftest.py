@@ -11,7 +11,7 @@ from broker import Broker, create_app
 from models import transitions
 from models.session import Database
 from models.transitions import Claim, NewJob
-from providers.base import CancelOutcome, Done, GenerationRequest, Progress, RemoteOutput, Ticket
+from providers.base import CancelOutcome, Done, GenerationRequest, LostAnswer, Progress, RemoteOutput, Ticket
 from providers.sandbox import Provider as Sandbox
 from workers.bench import Bench
 
@@ -32,7 +32,7 @@ class Obedient:
     name = "sandbox"
 
     def __init__(self) -> None:
-        self.submits_once = True
+        self.on_lost_answer = LostAnswer.SEND_AGAIN
         self.computes_here = False
         self.submitted: list[GenerationRequest] = []
         self.cancelled: list[Ticket] = []

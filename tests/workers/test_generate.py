@@ -9,7 +9,7 @@ from catalogue import UnknownModel
 from models import queries, transitions
 from models.job import Job
 from models.lifecycle import AttemptState, Outcome, Status, StopOutcome
-from providers.base import CancelOutcome, Done, Failed, RemoteOutput, Running
+from providers.base import CancelOutcome, Done, Failed, LostAnswer, RemoteOutput, Running
 from providers.errors import (
     BadCredentials,
     Billed,
@@ -121,7 +121,7 @@ def test_an_intent_left_by_a_dead_worker_is_sent_again_where_one_key_is_one_purc
 def test_an_intent_left_by_a_dead_worker_is_never_sent_again_elsewhere(
     bench, provider, dispatched, worker_id
 ):
-    provider.submits_once = False
+    provider.on_lost_answer = LostAnswer.NOBODY_KNOWS
     claim = dispatched()
     _die_before_submitting(bench, claim, worker_id)
 
@@ -422,7 +422,7 @@ def test_a_shutdown_while_the_provider_is_away_hands_over(bench, provider, dispa
 
 
 def test_a_shutdown_before_anything_was_sent_leaves_no_attempt(bench, provider, dispatched, worker_id):
-    provider.submits_once = False
+    provider.on_lost_answer = LostAnswer.NOBODY_KNOWS
     claim = dispatched()
     stop = StopSignal()
     stop.ask(StopReason.SHUTDOWN)
