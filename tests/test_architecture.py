@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "models": {"sqlalchemy"},
     "catalogue": {"pydantic"},
     # the outside: knows neither the queue nor the database
-    "providers": {"httpx", "pydantic", "PIL", "torch", "diffusers"},
+    "providers": {"httpcore", "httpx", "pydantic", "PIL", "torch", "diffusers"},
     "storage": {"httpx", "boto3", "botocore"},
     # configuration, log lines and the queue
     "logs": set(),

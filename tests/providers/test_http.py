@@ -1,0 +1,364 @@
+"""What a lost, cut, huge, odd or private answer means, over real sockets where sockets matter."""
+
+import gzip
+import http.server
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from providers import http as wire_module
+from providers import reach
+from providers.errors import (
+    BadCredentials,
+    Billed,
+    InsufficientBalance,
+    InvalidParameters,
+    MalformedResponse,
+    OutputExpired,
+    RateLimited,
+    SubmissionUnknown,
+    Unavailable,
+)
+from providers.http import Answer, Wire, refused_purchase, refused_question
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
+KEY = "sk-a-very-secret-key"
+
+
+@pytest.fixture
+def serve():
+    """`serve(answer) -> base_url` of a real server; `answer(handler)` writes whatever it likes."""
+    servers = []
+
+    def start(answer):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                answer(self)
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                answer(self)
+
+            def log_message(self, *_):
+                """Quiet."""
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def say(handler, status, body, **headers):
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.send_header("content-length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def wire(base_url, **options):
+    return Wire("acme", base_url=base_url, secrets=[SecretStr(KEY)], **options)
+
+
+def mocked(answer, **options):
+    return wire("https://api.acme.example", transport=httpx.MockTransport(answer), **options)
+
+
+# --- money ------------------------------------------------------------------------------------------
+
+
+def test_a_purchase_nobody_could_take_cost_nothing():
+    with pytest.raises(Unavailable) as refused:
+        wire("http://127.0.0.1:9").buy("POST", "/run", json={})
+
+    assert refused.value.billed is Billed.NO
+
+
+def test_a_purchase_whose_answer_is_cut_off_may_have_cost_something(serve):
+    url = serve(lambda handler: handler.connection.close())
+
+    with pytest.raises(SubmissionUnknown):
+        wire(url).buy("POST", "/run", json={})
+
+
+def test_a_purchase_whose_answer_does_not_come_may_have_cost_something(serve):
+    gone = threading.Event()
+    url = serve(lambda handler: gone.wait(5))
+
+    with pytest.raises(SubmissionUnknown):
+        wire(url, timeout_s=0.2).buy("POST", "/run", json={})
+    gone.set()
+
+
+def test_a_question_without_an_answer_may_be_asked_again(serve):
+    url = serve(lambda handler: handler.connection.close())
+
+    with pytest.raises(Unavailable) as silence:
+        wire(url).ask("GET", "/state")
+
+    assert silence.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, InvalidParameters),
+        (401, BadCredentials),
+        (402, InsufficientBalance),
+        (403, BadCredentials),
+        (404, InvalidParameters),
+        (408, Unavailable),
+        (422, InvalidParameters),
+        (429, RateLimited),
+        (500, SubmissionUnknown),
+        (502, SubmissionUnknown),
+        (503, Unavailable),
+        (504, SubmissionUnknown),
+        (302, MalformedResponse),
+    ],
+)
+def test_a_refused_purchase_is_unbilled_only_where_that_is_certain(status, kind):
+    error = refused_purchase(Answer(status, b"", "r-1", 7.0), "no")
+
+    assert type(error) is kind
+    assert (error.request_id, error.retry_after_s) == ("r-1", 7.0)
+    assert (error.billed is Billed.NO) == (kind not in {SubmissionUnknown, MalformedResponse})
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
+def test_a_question_refused_by_a_broken_server_may_be_asked_again(status):
+    assert type(refused_question(Answer(status, b""), "broken")) is Unavailable
+
+
+# --- what came back ---------------------------------------------------------------------------------
+
+
+def test_the_key_is_in_no_answer_even_if_the_vendor_repeats_it():
+    answer = mocked(lambda _: httpx.Response(401, text=f"your key {KEY} is wrong")).ask("GET", "/state")
+
+    assert KEY not in answer.excerpt()
+    assert KEY.encode() not in answer.body
+
+
+def test_a_key_that_fits_no_header_is_bad_credentials_and_is_not_quoted():
+    with pytest.raises(BadCredentials) as refused:
+        mocked(lambda _: httpx.Response(200)).buy("POST", "/run", headers={"x-key": "schlüssel-ключ"})
+
+    assert "ключ" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b'{"a": 1', b"\xff\xfe", b"[" * 100_000, b'{"a": NaN}', b'{"a": ' + b"9" * 5000 + b"}"],
+)
+def test_a_body_that_is_no_json_is_said_to_be_so(body):
+    with pytest.raises(MalformedResponse) as odd:
+        Answer(200, body, "r-1").json()
+
+    assert odd.value.request_id == "r-1"
+    assert len(str(odd.value)) < 400
+
+
+def test_json_that_is_no_object_is_told_apart():
+    with pytest.raises(MalformedResponse, match="no object"):
+        Answer(200, b"[1]").mapping()
+
+
+def test_what_postgres_cannot_store_is_taken_out():
+    read = Answer(200, rb'{"a\u0000": ["x\u0000y", "\ud800", "\ud83d\ude00"]}').json()
+
+    assert read == {"a": ["xy", "?", "😀"]}
+    json.dumps(read, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    ("header", "expected_s"), [("7", 7.0), ("0.5", 0.5), ("soon", None), ("-3", None), ("1e400", None)]
+)
+def test_retry_after_is_read_as_seconds(header, expected_s):
+    answer = mocked(lambda _: httpx.Response(429, headers={"retry-after": header})).ask("GET", "/state")
+
+    assert answer.retry_after_s == expected_s
+
+
+def test_retry_after_is_read_as_a_date():
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+
+    answer = mocked(lambda _: httpx.Response(429, headers={"retry-after": later})).ask("GET", "/state")
+
+    assert 60 < answer.retry_after_s <= 90
+
+
+@pytest.mark.parametrize("verb", ["ask", "buy"])
+def test_an_endless_answer_is_left(verb, monkeypatch):
+    monkeypatch.setattr(wire_module, "MOST_BYTES", 1000)
+    acme = mocked(lambda _: httpx.Response(200, content=b"x" * 2000))
+
+    with pytest.raises(SubmissionUnknown if verb == "buy" else MalformedResponse):
+        getattr(acme, verb)("POST", "/run")
+
+
+def test_a_compressed_bomb_is_left(monkeypatch):
+    monkeypatch.setattr(wire_module, "MOST_BYTES", 1_000_000)
+    bomb = gzip.compress(b"0" * 50_000_000)
+    acme = mocked(lambda _: httpx.Response(200, content=bomb, headers={"content-encoding": "gzip"}))
+
+    with pytest.raises(MalformedResponse, match="more than"):
+        acme.ask("GET", "/state")
+
+
+# --- pictures ---------------------------------------------------------------------------------------
+
+
+def test_a_cut_download_is_resumed_where_it_was_cut(serve):
+    ranges = []
+
+    def answer(handler):
+        ranges.append(handler.headers.get("range"))
+        if len(ranges) == 1:
+            handler.send_response(200)
+            handler.send_header("content-length", str(len(PNG)))
+            handler.end_headers()
+            handler.wfile.write(PNG[:5000])
+            handler.wfile.flush()
+            handler.connection.close()
+        else:
+            start = int(handler.headers["range"][6:-1])
+            say(handler, 206, PNG[start:], content_range=f"bytes {start}-{len(PNG) - 1}/{len(PNG)}")
+
+    content = wire(serve(answer)).download(serve(answer) + "/0.png")
+
+    assert content == PNG
+    assert ranges == [None, "bytes=5000-"]
+
+
+def test_a_cut_download_is_begun_anew_where_it_cannot_be_resumed(serve):
+    asked = []
+
+    def answer(handler):
+        asked.append(1)
+        handler.send_response(200)
+        handler.send_header("content-length", str(len(PNG)))
+        handler.end_headers()
+        handler.wfile.write(PNG if len(asked) > 1 else PNG[:100])
+        handler.wfile.flush()
+        handler.connection.close()
+
+    url = serve(answer)
+
+    assert wire(url).download(url + "/0.png") == PNG
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_a_picture_that_is_no_longer_there_has_expired(status):
+    with pytest.raises(OutputExpired) as gone:
+        mocked(lambda _: httpx.Response(status)).download("https://cdn.acme.example/0.png")
+
+    assert gone.value.billed is Billed.YES
+
+
+def test_a_picture_that_cannot_be_had_now_may_be_asked_for_again():
+    with pytest.raises(Unavailable) as busy:
+        mocked(lambda _: httpx.Response(503, headers={"retry-after": "3"})).download(
+            "https://c.example/0.png"
+        )
+
+    assert busy.value.retry_after_s == 3.0
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>Not found</html>", b"RIFF1234WAVEfmt "])
+def test_what_is_no_picture_is_not_taken_for_one(content):
+    with pytest.raises(MalformedResponse, match="no picture"):
+        mocked(
+            lambda _: httpx.Response(200, content=content, headers={"content-type": "image/png"})
+        ).download("https://cdn.acme.example/0.png")
+
+
+def test_a_picture_in_a_data_uri_is_read_and_a_broken_one_is_not():
+    acme = mocked(lambda _: httpx.Response(500))
+
+    assert acme.download("data:image/png;base64,iVBORw0KGgo=") == PNG[:8]
+    with pytest.raises(MalformedResponse, match="base64"):
+        acme.download("data:image/png;base64,iVBOR!")
+
+
+# --- addresses --------------------------------------------------------------------------------------
+
+PRIVATE = [
+    "http://127.0.0.1/x",
+    "http://localhost/x",
+    "http://10.0.0.1/x",
+    "http://169.254.169.254/latest/meta-data",
+    "http://192.168.1.1/x",
+    "http://[::1]/x",
+    "http://[fd00::1]/x",
+    "http://[::ffff:10.0.0.1]/x",
+    "http://[64:ff9b::a00:1]/x",
+    "http://0.0.0.0/x",
+]
+
+
+@pytest.mark.parametrize("url", PRIVATE)
+@pytest.mark.parametrize("verb", ["ask", "buy", "download"])
+def test_no_vendor_leads_us_to_a_private_address(url, verb):
+    acme = mocked(lambda _: httpx.Response(200, content=PNG))
+
+    with pytest.raises(MalformedResponse, match="private"):
+        acme.download(url) if verb == "download" else getattr(acme, verb)("GET", url)
+
+
+@pytest.mark.parametrize("verb", ["ask", "download"])
+def test_a_name_that_leads_to_a_private_address_is_not_followed(verb, monkeypatch, serve):
+    visits = []
+    url = serve(lambda handler: (visits.append(1), say(handler, 200, PNG)))
+    port = url.rpartition(":")[2]
+    monkeypatch.setattr(reach, "_addresses", lambda host, port: ["127.0.0.1"])
+    acme = wire("https://api.acme.example")
+
+    with pytest.raises(MalformedResponse, match="private"):
+        getattr(acme, verb)(*(["GET"] if verb == "ask" else []), f"http://polling.acme.example:{port}/x")
+
+    assert visits == []
+
+
+def test_one_private_address_among_public_ones_is_enough_to_refuse(monkeypatch):
+    monkeypatch.setattr(reach, "_addresses", lambda host, port: ["93.184.216.34", "10.0.0.1"])
+
+    with pytest.raises(MalformedResponse, match="private"):
+        wire("https://api.acme.example").ask("GET", "http://polling.acme.example/x")
+
+
+def test_a_redirect_to_a_private_address_is_not_followed(serve):
+    visits = []
+    inside = serve(lambda handler: (visits.append(1), say(handler, 200, PNG)))
+    port = inside.rpartition(":")[2]
+    outside = serve(lambda handler: say(handler, 302, b"", location=f"http://127.0.0.2:{port}/x"))
+
+    with pytest.raises(MalformedResponse, match="private"):
+        wire(outside).download(outside + "/0.png")
+
+    assert visits == []
+
+
+def test_a_host_that_was_named_may_be_private(serve):
+    url = serve(lambda handler: say(handler, 200, PNG))
+
+    content = wire("https://api.acme.example", private_hosts=["127.0.0.1"]).download(url + "/0.png")
+
+    assert content == PNG
+
+
+def test_a_base_url_on_this_machine_makes_its_other_names_trusted(serve):
+    url = serve(lambda handler: say(handler, 200, b"{}"))
+
+    assert wire(url).ask("GET", url.replace("127.0.0.1", "localhost")).mapping() == {}
