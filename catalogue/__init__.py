@@ -16,7 +16,7 @@ from catalogue.errors import (
 )
 from catalogue.finding import Catalogue
 from catalogue.loading import load
-from catalogue.mapping import translate
+from catalogue.mapping import Told, ToldImages, translate
 from catalogue.spec import Holds, InputSpec, ModelSpec, Offer, Option, Source
 from catalogue.validation import validate
 
@@ -33,6 +33,8 @@ __all__ = [
     "Problem",
     "ProblemKind",
     "Source",
+    "Told",
+    "ToldImages",
     "UnknownModel",
     "load",
     "translate",

@@ -6,6 +6,7 @@ that a rescued job is submitted exactly as the first time.
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from typing import assert_never
@@ -20,10 +21,38 @@ from catalogue.spec import ModelSpec, Offer
 _SHAPE_BEFORE_AREA = 3
 
 
-def translate(
-    spec: ModelSpec, offer: Offer, parameters: Mapping[str, JsonValue]
-) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:
-    """What the offer's provider is told: its parameters, and the caller's extras for it.
+@dataclass(frozen=True, slots=True)
+class ToldImages:
+    """The pictures of one of the provider's parameters, in order.
+
+    Attributes:
+        to: what the provider calls the parameter.
+        url_to: what it calls the parameter when a picture is given by URL; None when that is `to` too.
+        references: at least one, each a URL, a data URI or `stored:KEY`.
+    """
+
+    to: str
+    url_to: str | None
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One job in the words of one offer.
+
+    Attributes:
+        parameters: in the provider's own names.
+        images: the pictures among the parameters, which each provider has its own way to send.
+        extra: the caller's `PROVIDER.name` parameters for this provider, without the prefix.
+    """
+
+    parameters: dict[str, JsonValue]
+    images: tuple[ToldImages, ...]
+    extra: dict[str, JsonValue]
+
+
+def translate(spec: ModelSpec, offer: Offer, parameters: Mapping[str, JsonValue]) -> Told:
+    """What the offer's provider is told of a job.
 
     `parameters` are as `validate` gave them.  An extra `PROVIDER.name` loses its
     prefix; the extras for other providers are left out.
@@ -38,7 +67,7 @@ def translate(
         for name, value in parameters.items()
         if name not in known and name.startswith(prefix)
     }
-    return told, extra
+    return Told(told, (), extra)
 
 
 def _apply(rule: Rule, parameters: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

@@ -226,13 +226,13 @@ class _Generation:
                 "the worker that was sending this request died; it may or may not be running"
             )
             raise self._failed_attempt(attempt, lost)
-        told, extra = catalogue.translate(spec, self._offer(spec, attempt.provider), job.parameters)
+        told = catalogue.translate(spec, self._offer(spec, attempt.provider), job.parameters)
         request = GenerationRequest(
             key=str(attempt.uuid),
             attempt=attempt.number,
             remote_id=attempt.remote_id,
-            parameters=told,
-            extra=extra,
+            parameters=told.parameters,
+            extra=told.extra,
         )
         try:
             return provider.submit(request)

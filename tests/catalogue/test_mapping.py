@@ -30,10 +30,16 @@ SIZES = {
 def test_the_sandbox_is_told_its_own_names_and_types() -> None:
     parameters = catalogue.validate(SPEC, {"prompt": "a fox", "seed": "7", "outputFormat": "jpeg"})
 
-    told, extra = translate(SPEC, SANDBOX, parameters)
+    told = translate(SPEC, SANDBOX, parameters)
 
-    assert told == {"prompt": "a fox", "seed": 7, "width": 1344, "height": 768, "output_format": "jpeg"}
-    assert extra == {}
+    assert told.parameters == {
+        "prompt": "a fox",
+        "seed": 7,
+        "width": 1344,
+        "height": 768,
+        "output_format": "jpeg",
+    }
+    assert told.extra == {}
 
 
 def test_the_sizes_are_those_of_every_ratio() -> None:
@@ -44,7 +50,7 @@ def test_the_sizes_are_those_of_every_ratio() -> None:
 def test_every_ratio_becomes_a_size_the_model_takes(ratio: str) -> None:
     parameters = catalogue.validate(SPEC, {"prompt": "a fox", "aspectRatio": ratio})
 
-    told, _ = translate(SPEC, SANDBOX, parameters)
+    told = translate(SPEC, SANDBOX, parameters).parameters
 
     width, height = told["width"], told["height"]
     assert isinstance(width, int)
@@ -64,7 +70,7 @@ def test_extras_go_to_their_own_provider_without_its_name() -> None:
         {"prompt": "a fox", "sandbox.latency": 0.5, "sandbox.a.b": "c", "sandboxes.x": 1, "runware.ttl": 60},
     )
 
-    _, extra = translate(SPEC, SANDBOX, parameters)
+    extra = translate(SPEC, SANDBOX, parameters).extra
 
     assert extra == {"latency": 0.5, "a.b": "c"}
 
@@ -79,13 +85,13 @@ def test_a_constant_is_told_whatever_the_job_asks() -> None:
         }
     )
 
-    told, _ = translate(SPEC, offer, catalogue.validate(SPEC, {"prompt": "a fox"}))
+    told = translate(SPEC, offer, catalogue.validate(SPEC, {"prompt": "a fox"})).parameters
 
     assert told == {"numberResults": 1}
 
 
 def test_an_input_that_was_not_given_is_not_told() -> None:
-    told, _ = translate(SPEC, SANDBOX, {"prompt": "a fox"})
+    told = translate(SPEC, SANDBOX, {"prompt": "a fox"}).parameters
 
     assert told == {"prompt": "a fox"}
 
