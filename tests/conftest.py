@@ -20,6 +20,11 @@ from models.worker import Worker
 _numbers = count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--kills 200` makes the comparison of books as long as one likes."""
+    parser.addoption("--kills", type=int, default=5, help="workers killed in tests/acceptance/test_money.py")
+
+
 DEADLINE_S = 90.0
 """Generous: a slow machine must not fail what is right."""
 

@@ -3,9 +3,10 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -13,6 +14,7 @@ from sqlalchemy import select
 import settings
 from broker import Broker, GenerateMessage, create_app
 from models import queries, transitions
+from models.attempt import Attempt
 from models.job import Job
 from models.project import AuthMode, Project
 from models.session import Database
@@ -32,6 +34,7 @@ class Town:
     broker: Broker
     project_id: int
     eventually: Callable[..., None]
+    environment: dict[str, str] = field(default_factory=dict)  # of every process that is started from then on
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, role: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
@@ -49,6 +52,7 @@ class Town:
                 DATABASE_URL=self.database_url,
                 REDIS_URL=self.redis_url,
                 DARKROOM_HOME=str(self.home),
+                **self.environment,
                 **environment,
             ),
             stdout=output,
@@ -107,6 +111,11 @@ class Town:
 
     def enqueue(self, count: int = 1, **demands: str) -> list[EnqueuedJob]:
         """Jobs in the queue; `demands` are the sandbox's."""
+        extra = {f"sandbox.{name}": value for name, value in demands.items()}
+        return self.order([(f"a lighthouse, number {number}", extra) for number in range(count)])
+
+    def order(self, wanted: Sequence[tuple[str, Mapping[str, str]]], **columns: Any) -> list[EnqueuedJob]:
+        """Jobs in the queue, one for each (prompt, further parameters); `columns` as `NewJob` takes them."""
         with self.database.transaction() as session:
             jobs = transitions.enqueue(
                 session,
@@ -115,16 +124,17 @@ class Town:
                         self.project_id,
                         MODEL,
                         {
-                            "prompt": f"a lighthouse, number {number}",
+                            "prompt": prompt,
                             "promptUpsampling": False,
                             "safetyTolerance": 2,
                             "aspectRatio": "1:1",
                             "seed": number,
                             "outputFormat": "png",
-                            **{f"sandbox.{name}": value for name, value in demands.items()},
+                            **extra,
                         },
+                        **columns,
                     )
-                    for number in range(count)
+                    for number, (prompt, extra) in enumerate(wanted)
                 ],
             )
         self.broker.ring()
@@ -151,6 +161,11 @@ class Town:
     def have_ended(self, wanted: Sequence[EnqueuedJob]) -> bool:
         """Whether all of them have an outcome."""
         return all(job.outcome is not None for job in self.jobs(wanted))
+
+    def attempts(self, wanted: EnqueuedJob) -> list[Attempt]:
+        """The job's submissions as they are now."""
+        with self.database.transaction() as session:
+            return list(queries.attempts(session, wanted.id))
 
     def trail(self, wanted: EnqueuedJob) -> list[tuple[str, str | None]]:
         """(status, reason) of everything that happened to a job."""
