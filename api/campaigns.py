@@ -173,7 +173,7 @@ def _new_job(campaign: Campaign, accepted: _GoodRow) -> NewJob:
         model_slug=accepted.order.model_slug,
         parameters=accepted.order.parameters,
         priority=accepted.row.priority,
-        wanted_provider=accepted.row.provider,
+        wanted_providers=None if accepted.row.provider is None else (accepted.row.provider,),
         campaign_id=campaign.id,
         custom_id=accepted.row.custom_id,
     )

@@ -57,7 +57,7 @@ def queue(wanted: NewJobBody, project: NativeProject, services: ServicesOf, resp
         model_slug=order.model_slug,
         parameters=order.parameters,
         priority=wanted.priority,
-        wanted_provider=wanted.provider,
+        wanted_providers=None if wanted.provider is None else (wanted.provider,),
     )
     with services.database.transaction() as session:
         [queued] = transitions.enqueue(session, [job])

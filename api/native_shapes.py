@@ -56,7 +56,7 @@ def event_answer(event: JobEvent) -> EventAnswer:
 
 
 def _job_fields(services: Services, job: Job, campaign: UUID | None) -> dict[str, Any]:
-    provider = job.provider or job.wanted_provider
+    provider = job.provider or next(iter(job.wanted_providers or ()), None)
     return {
         "id": job.id,
         "uuid": job.uuid,

@@ -204,12 +204,12 @@ def check_workers(session: Session) -> Iterator[Finding]:
 def check_stuck(session: Session, known: Catalogue, on: Sequence[str]) -> Iterator[Finding]:
     """Jobs that wait for somebody who will not come."""
     waiting = session.execute(
-        select(Job.model_slug, Job.wanted_provider, func.count())
+        select(Job.model_slug, Job.wanted_providers, func.count())
         .where(Job.status == Status.QUEUE)
-        .group_by(Job.model_slug, Job.wanted_provider)
+        .group_by(Job.model_slug, Job.wanted_providers)
     )
     stuck = [
-        f"{count:,} for {slug}{f' at {wanted}' if wanted else ''}"
+        f"{count:,} for {slug}{_at(wanted)}"
         for slug, wanted, count in waiting
         if not _is_served(known, slug, wanted, on)
     ]
@@ -281,12 +281,16 @@ def _hint(key: SecretStr | None) -> str:
     return f"…{text[-4:]}" if len(text) >= 12 else "…"  # noqa: PLR2004 - of a short one nothing may be shown
 
 
-def _is_served(known: Catalogue, slug: str, wanted: str | None, on: Sequence[str]) -> bool:
+def _at(wanted: Sequence[str] | None) -> str:
+    return "" if wanted is None else f" at {' or '.join(wanted)}"
+
+
+def _is_served(known: Catalogue, slug: str, wanted: Sequence[str] | None, on: Sequence[str]) -> bool:
     try:
         offers = known.find(slug).offers
     except UnknownModel:  # it was submitted when the catalogue still had it
         return False
-    return any(offer.provider in on and wanted in {None, offer.provider} for offer in offers)
+    return any(offer.provider in on and (wanted is None or offer.provider in wanted) for offer in offers)
 
 
 # --- the rest ------------------------------------------------------------------------------------------

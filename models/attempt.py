@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, false, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Id, Usd, one_of
-from models.lifecycle import AttemptState
+from models.lifecycle import AttemptState, Billed
 
 
 class Attempt(Base):
@@ -17,6 +17,7 @@ class Attempt(Base):
     __tablename__ = "attempts"
     __table_args__ = (
         CheckConstraint(one_of("state", AttemptState), name="state"),
+        CheckConstraint(one_of("billed", Billed), name="billed"),
         CheckConstraint("state <> 'submitted' OR ticket IS NOT NULL", name="submitted_has_ticket"),
         CheckConstraint("state <> 'intent' OR ticket IS NULL", name="intent_has_no_ticket"),
         # show: a job's attempts in order
@@ -28,6 +29,14 @@ class Attempt(Base):
             unique=True,
             postgresql_where="state IN ('intent', 'submitted', 'unknown')",
         ),
+        # dispatch: what somebody must go on with; `unknown` stays the state of some that have ended
+        Index(
+            "ix_attempts_unfinished",
+            "job_id",
+            postgresql_where="state IN ('intent', 'submitted', 'unknown') AND finished_at IS NULL",
+        ),
+        # routing: how long each provider has taken lately
+        Index("ix_attempts_latency", "finished_at", postgresql_where="state = 'done'"),
     )
 
     id: Mapped[Id]
@@ -41,6 +50,9 @@ class Attempt(Base):
     state: Mapped[AttemptState] = mapped_column(server_default=AttemptState.INTENT.value)
     ticket: Mapped[dict[str, Any] | None]
     cost_usd: Mapped[Usd | None]
+    cost_is_estimate: Mapped[bool] = mapped_column(server_default=false())  # the catalogue's price
+    billed: Mapped[Billed | None]  # None while it is open, or ended before 0002
+    request_id: Mapped[str | None]  # the provider's own, for its support
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]
     intended_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, Text, false, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Id, Usd, one_of
-from models.lifecycle import Outcome, Status, StopOutcome
+from models.lifecycle import OnUnknown, Outcome, Route, Status, StopOutcome
 
 
 class Job(Base):
@@ -33,12 +34,21 @@ class Job(Base):
         CheckConstraint("(finished_at IS NULL) = (outcome IS NULL)", name="finished_with_outcome"),
         CheckConstraint(one_of("stopped_how", StopOutcome), name="stopped_how"),
         CheckConstraint("claim >= 0", name="claim"),
-        # dispatch: what waits, in the order of its turn
+        CheckConstraint(one_of("route", Route), name="route"),
+        CheckConstraint(one_of("on_unknown", OnUnknown), name="on_unknown"),
+        # Money: a held job whose message is on its way might be bought a second time.
+        CheckConstraint(
+            "held_at IS NULL OR (status = 'task_queue' AND dispatched_at IS NULL)", name="held_waits"
+        ),
+        # dispatch: what waits, kind by kind (a model and the providers wanted for it), each in the order of
+        # its turn; the kinds that nobody can serve now are stepped over without being read
         Index(
             "ix_jobs_ready",
+            "model_slug",
+            text("coalesce(wanted_providers, '{}'::text[])"),
             text("priority DESC"),
             "id",
-            postgresql_where="status = 'task_queue' AND dispatched_at IS NULL",
+            postgresql_where="status = 'task_queue' AND dispatched_at IS NULL AND held_at IS NULL",
         ),
         # dispatch: slots in use by provider; sweep: messages that nobody took
         Index(
@@ -47,8 +57,10 @@ class Job(Base):
             "dispatched_at",
             postgresql_where="dispatched_at IS NOT NULL AND outcome IS NULL",
         ),
-        # sweep: what a dead worker held; heartbeat: what this worker must stop
-        Index("ix_jobs_held", "worker_id", postgresql_where="worker_id IS NOT NULL AND outcome IS NULL"),
+        # sweep: what was in a dead worker's hands; heartbeat: what this worker must stop
+        Index("ix_jobs_in_hands", "worker_id", postgresql_where="worker_id IS NOT NULL AND outcome IS NULL"),
+        # list, doctor: what waits for a person
+        Index("ix_jobs_held", "project_id", "held_at", postgresql_where="held_at IS NOT NULL"),
         # list: one project's jobs, newest first
         Index("ix_jobs_by_project", "project_id", text("id DESC")),
         # campaign submit: a row submitted twice is one job; campaign show: its jobs
@@ -71,7 +83,10 @@ class Job(Base):
     model_slug: Mapped[str]
     parameters: Mapped[dict[str, Any]]  # validated, defaults applied, the seed resolved
     callback_url: Mapped[str | None]
-    wanted_provider: Mapped[str | None]  # pinned by the caller
+    wanted_providers: Mapped[list[str] | None] = mapped_column(ARRAY(Text))  # no others, best first
+    route: Mapped[Route] = mapped_column(server_default=Route.ORDER.value)
+    on_unknown: Mapped[OnUnknown] = mapped_column(server_default=OnUnknown.HOLD.value)
+    excluded: Mapped[dict[str, Any]] = mapped_column(server_default="{}")  # provider -> why it cannot
     priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # higher goes first
     run_at: Mapped[datetime] = mapped_column(server_default=func.now())  # not before
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -85,9 +100,11 @@ class Job(Base):
     worker_id: Mapped[int | None] = mapped_column(ForeignKey("workers.id"))  # who accepted it
     worker_deaths: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     kill_requested_at: Mapped[datetime | None]  # the intent; whoever holds the job carries it out
+    held_at: Mapped[datetime | None]  # since then it waits for a person: an answer was lost
 
     finished_at: Mapped[datetime | None]
     stopped_how: Mapped[StopOutcome | None]
     cost_usd: Mapped[Usd | None]
+    cost_is_estimate: Mapped[bool] = mapped_column(server_default=false())  # the catalogue's price
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]

@@ -43,6 +43,39 @@ class AttemptState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"  # the answer was lost: it may be running, and may cost money
+    WRITTEN_OFF = "written_off"  # its answer was lost, and it was decided to buy again; it may cost money too
+
+
+class Billed(StrEnum):
+    """Whether an attempt that has ended cost money."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+class OnUnknown(StrEnum):
+    """What becomes of a job when the answer to a paid request was lost and nobody can be asked."""
+
+    HOLD = "hold"  # it waits for a person
+    FAIL = "fail"
+    RESEND = "resend"  # it is bought again, maybe for the second time
+
+
+class Route(StrEnum):
+    """By what the offers are ranked that could make a job's picture."""
+
+    ORDER = "order"  # as the job lists them, or else as the catalogue does
+    PRICE = "price"
+    LATENCY = "latency"  # as lately measured
+
+
+class BreakerState(StrEnum):
+    """Whether an offer is used."""
+
+    CLOSED = "closed"  # it is
+    OPEN = "open"  # it is not, for a while
+    HALF_OPEN = "half_open"  # one job tries it
 
 
 class StopOutcome(StrEnum):
@@ -92,7 +125,9 @@ KILL = _arrow("kill", *LIVE, to=Status.CANCEL)
 RETRY = _arrow("retry", *RUNNING, to=Status.QUEUE)
 RESCUE = _arrow("rescue", *RUNNING, to=Status.QUEUE)
 HAND_OVER = _arrow("hand_over", *RUNNING, to=Status.QUEUE)
+HOLD = _arrow("hold", *RUNNING, to=Status.QUEUE)
 RECALL = _arrow("recall", Status.QUEUE, to=Status.QUEUE)
+RELEASE = _arrow("release", Status.QUEUE, to=Status.QUEUE)
 
 ARROWS = (
     ACCEPT,
@@ -110,7 +145,9 @@ ARROWS = (
     RETRY,
     RESCUE,
     HAND_OVER,
+    HOLD,
     RECALL,
+    RELEASE,
 )
 
 

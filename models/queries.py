@@ -222,13 +222,14 @@ def ready_jobs(
     off or full, is passed over, so that it holds up nobody.  A job with an open
     attempt wants the provider that has it: nobody else can go on with it.
     """
-    wanted = func.coalesce(Attempt.provider, Job.wanted_provider)
+    wanted = func.coalesce(Attempt.provider, Job.wanted_providers[1])
     rows: Result[Any] = session.execute(
         select(Job.id, Job.model_slug, wanted.label("wanted_provider"))
         .outerjoin(Attempt, _is_open_attempt_of_job())
         .where(
             Job.status == Status.QUEUE,
             Job.dispatched_at.is_(None),
+            Job.held_at.is_(None),
             Job.kill_requested_at.is_(None),
             Job.run_at <= func.clock_timestamp(),
             Job.model_slug.in_(model_slugs),
@@ -343,8 +344,8 @@ def ended_workers() -> Select[int]:
     return select(Worker.id).where(Worker.ended_at.is_not(None))
 
 
-def held_jobs(session: Session, worker_id: int) -> list[Row[Any]]:
-    """(id, claim, is_wanted_dead) of the jobs that this worker holds."""
+def jobs_in_hands(session: Session, worker_id: int) -> list[Row[Any]]:
+    """(id, claim, is_wanted_dead) of the jobs that this worker runs."""
     rows: Result[Any] = session.execute(
         select(Job.id, Job.claim, Job.kill_requested_at.is_not(None).label("is_wanted_dead")).where(
             Job.worker_id == worker_id, Job.outcome.is_(None)

@@ -11,22 +11,32 @@ back to back may share one.
 import secrets
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, func, insert, literal, null, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, case, func, insert, literal, null, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from models import lifecycle
+from models import attempts, lifecycle
 from models.attempt import Attempt
+from models.attempts import Assigned, Cost, Failure
 from models.errors import StaleTransition
 from models.event import JobEvent
 from models.job import Job
-from models.lifecycle import MAX_WORKER_DEATHS, Arrow, AttemptState, Outcome, Status, StopOutcome
+from models.lifecycle import (
+    MAX_WORKER_DEATHS,
+    Arrow,
+    AttemptState,
+    Billed,
+    OnUnknown,
+    Outcome,
+    Route,
+    Status,
+    StopOutcome,
+)
 from models.output import Output
 from models.worker import Worker
 
@@ -57,13 +67,24 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """What a producer asks for; `parameters` are validated."""
+    """What a producer asks for.
+
+    Attributes:
+        parameters: validated.
+        wanted_providers: no others, best first; one pins the job to it.  None for any.
+        route: by what the offers are ranked; where providers are wanted, `ORDER` is theirs.
+        on_unknown: what to do when the answer to a paid request is lost and nobody can be asked.
+        excluded: the providers that cannot express this job, each with a sentence why.
+    """
 
     project_id: int
     model_slug: str
     parameters: Mapping[str, Any]
     priority: int = 0
-    wanted_provider: str | None = None
+    wanted_providers: tuple[str, ...] | None = None
+    route: Route = Route.ORDER
+    on_unknown: OnUnknown = OnUnknown.HOLD
+    excluded: Mapping[str, str] = field(default_factory=dict)
     callback_url: str | None = None
     campaign_id: int | None = None
     custom_id: str | None = None
@@ -109,7 +130,10 @@ def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[EnqueuedJob]:
             "model_slug": job.model_slug,
             "parameters": dict(job.parameters),
             "priority": job.priority,
-            "wanted_provider": job.wanted_provider,
+            "wanted_providers": None if job.wanted_providers is None else list(job.wanted_providers),
+            "route": job.route,
+            "on_unknown": job.on_unknown,
+            "excluded": dict(job.excluded),
             "callback_url": job.callback_url,
             "socket_token": new_token(),
         }
@@ -167,7 +191,12 @@ def dispatch(session: Session, provider: str, job_ids: Sequence[int]) -> list[Ro
     return list(
         session.execute(
             update(Job)
-            .where(Job.id.in_(job_ids), Job.status == Status.QUEUE, Job.dispatched_at.is_(None))
+            .where(
+                Job.id.in_(job_ids),
+                Job.status == Status.QUEUE,
+                Job.dispatched_at.is_(None),
+                Job.held_at.is_(None),
+            )
             .values(claim=Job.claim + 1, dispatched_at=func.clock_timestamp(), provider=provider)
             .returning(Job.id, Job.uuid, Job.claim, Job.model_slug)
         )
@@ -193,47 +222,16 @@ def end_preprocess(session: Session, claim: Claim) -> None:
     _step(session, lifecycle.END_PREPROCESS, claim)
 
 
-@dataclass(frozen=True, slots=True)
-class Assigned:
-    """The attempt that a claim works on.
-
-    Attributes:
-        uuid: its key at the provider.
-        ticket: the provider's, when it has been submitted.
-        submitted_at: when the ticket came.
-        is_taken_over: an earlier claim left it open.
-    """
-
-    id: int
-    uuid: UUID
-    number: int
-    provider: str
-    remote_id: str
-    ticket: Mapping[str, Any] | None
-    submitted_at: datetime | None
-    is_taken_over: bool
-
-
 def assign(session: Session, claim: Claim, *, provider: str, remote_id: str) -> Assigned:
     """A new intent, or the open attempt that an earlier claim left, whatever its provider.
 
     Committed before anything is sent, so that whoever finds the job later knows
     that something may have been.
     """
-    left = _open_attempt(session, claim.job_id)
-    attempt = left or _new_attempt(session, claim.job_id, provider, remote_id)
-    reason = None if left is None else f"taking over attempt {left.number}, {left.state.value}"
+    attempt = attempts.take_or_make(session, claim.job_id, provider, remote_id)
+    reason = f"taking over attempt {attempt.number}, {attempt.state}" if attempt.is_taken_over else None
     _step(session, lifecycle.ASSIGN, claim, attempt_id=attempt.id, reason=reason)
-    return Assigned(
-        id=attempt.id,
-        uuid=attempt.uuid,
-        number=attempt.number,
-        provider=attempt.provider,
-        remote_id=attempt.remote_id,
-        ticket=attempt.ticket,
-        submitted_at=attempt.submitted_at,
-        is_taken_over=left is not None,
-    )
+    return attempt
 
 
 def record_ticket(session: Session, attempt_id: int, ticket: Mapping[str, Any]) -> None:
@@ -241,26 +239,26 @@ def record_ticket(session: Session, attempt_id: int, ticket: Mapping[str, Any]) 
 
     Guarded by the attempt's own state, not by the claim: a ticket is a fact, and
     a worker that has lost its claim meanwhile must still be able to leave it for
-    the one that holds it now.
+    the one that holds it now.  A job that was held for want of it goes on.
 
     Safe to call twice with one ticket.
 
     Raises:
         StaleTransition: the attempt has another ticket or has ended.
     """
-    hit = session.execute(
-        update(Attempt)
-        .where(Attempt.id == attempt_id, Attempt.state.in_([AttemptState.INTENT, AttemptState.UNKNOWN]))
-        .values(
-            state=AttemptState.SUBMITTED,
-            ticket=dict(ticket),
-            submitted_at=func.clock_timestamp(),
-            finished_at=None,
-        )
-        .returning(Attempt.job_id)
-    ).first()
-    if hit is None and session.get_one(Attempt, attempt_id).ticket != ticket:
+    job_id = attempts.lock_job_of(session, attempt_id)
+    if attempts.give_ticket(session, Attempt.id == attempt_id, ticket):
+        release(session, Job.id == job_id, "its answer came late")
+    elif session.get_one(Attempt, attempt_id).ticket != ticket:
         raise StaleTransition("record_ticket", attempt_id, None)
+
+
+def doubt(session: Session, attempt_id: int) -> None:
+    """The answer to the intent was lost, and the provider can be asked; it stays open for whoever does.
+
+    A fact, like a ticket: it needs no claim.  Safe to call twice.
+    """
+    attempts.leave_in_doubt(session, attempt_id)
 
 
 def start(session: Session, claim: Claim, attempt_id: int) -> None:
@@ -273,9 +271,9 @@ def output(session: Session, claim: Claim, attempt_id: int, reason: str | None) 
     _step(session, lifecycle.OUTPUT, claim, attempt_id=attempt_id, reason=reason)
 
 
-def end(session: Session, claim: Claim, attempt_id: int) -> None:
-    """The provider is done."""
-    _step(session, lifecycle.END, claim, attempt_id=attempt_id)
+def end(session: Session, claim: Claim, attempt_id: int, reason: str | None = None) -> None:
+    """The provider is done; `reason` tells why there is less than was asked for."""
+    _step(session, lifecycle.END, claim, attempt_id=attempt_id, reason=reason)
 
 
 def start_postprocess(session: Session, claim: Claim, attempt_id: int) -> None:
@@ -284,7 +282,7 @@ def start_postprocess(session: Session, claim: Claim, attempt_id: int) -> None:
 
 
 def succeed(
-    session: Session, claim: Claim, attempt_id: int, outputs: Sequence[NewOutput], cost_usd: Decimal | None
+    session: Session, claim: Claim, attempt_id: int, outputs: Sequence[NewOutput], cost: Cost
 ) -> None:
     """The job has its pictures: outputs, cost and outcome in one unit of work."""
     _step(
@@ -294,9 +292,10 @@ def succeed(
         attempt_id=attempt_id,
         outcome=Outcome.SUCCEEDED,
         finished_at=func.clock_timestamp(),
-        cost_usd=cost_usd,
+        cost_usd=cost.usd,
+        cost_is_estimate=cost.is_estimate,
     )
-    _close_attempt(session, attempt_id, AttemptState.DONE, cost_usd=cost_usd)
+    attempts.finish(session, attempt_id, cost)
     session.add_all(
         Output(
             job_id=claim.job_id,
@@ -316,16 +315,6 @@ def succeed(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an attempt or a job failed; `is_unknown`: it may still be running, and cost money."""
-
-    code: str
-    message: str
-    cost_usd: Decimal | None = None
-    is_unknown: bool = False
-
-
 def fail(session: Session, claim: Claim, failure: Failure, attempt_id: int | None = None) -> None:
     """The job ends without a picture, for good."""
     _step(
@@ -341,11 +330,17 @@ def fail(session: Session, claim: Claim, failure: Failure, attempt_id: int | Non
         error_message=failure.message,
     )
     if attempt_id is not None:
-        _fail_attempt(session, attempt_id, failure)
+        attempts.fail(session, attempt_id, failure)
 
 
 def retry(session: Session, claim: Claim, attempt_id: int, failure: Failure, delay: timedelta) -> None:
-    """The attempt failed; the job waits `delay` for another one."""
+    """The attempt failed; the job waits `delay` for another one.
+
+    An attempt that is to be written off is not, when its answer came late: the job
+    then goes on with it.
+    """
+    if failure.state is AttemptState.WRITTEN_OFF and _answer_came_late(session, claim, attempt_id):
+        return
     _step(
         session,
         lifecycle.RETRY,
@@ -355,7 +350,7 @@ def retry(session: Session, claim: Claim, attempt_id: int, failure: Failure, del
         run_at=func.clock_timestamp() + delay,
         **_BACK_IN_QUEUE,
     )
-    _fail_attempt(session, attempt_id, failure)
+    attempts.fail(session, attempt_id, failure)
 
 
 def hand_over(session: Session, claim: Claim, attempt_id: int | None, reason: str, delay: timedelta) -> None:
@@ -371,6 +366,93 @@ def hand_over(session: Session, claim: Claim, attempt_id: int | None, reason: st
     )
 
 
+def hold(session: Session, claim: Claim, attempt_id: int, failure: Failure) -> None:
+    """The answer to a paid request was lost and nobody can be asked: the job waits for a person.
+
+    Its attempt stays open as unknown, so nothing is bought beside it.  When the answer
+    came late after all, the job goes on with its ticket instead.
+    """
+    if _answer_came_late(session, claim, attempt_id):
+        return
+    _step(
+        session,
+        lifecycle.HOLD,
+        claim,
+        attempt_id=attempt_id,
+        reason=f"{failure.code}: held until somebody decides",
+        held_at=func.clock_timestamp(),
+        **_BACK_IN_QUEUE,
+    )
+    attempts.leave_in_doubt(session, attempt_id, **attempts.why(failure))
+
+
+def _answer_came_late(session: Session, claim: Claim, attempt_id: int) -> bool:
+    """Whether a worker that lost its claim has left the ticket; the job then waits to go on with it.
+
+    The job's row is locked first: a ticket that is not there now comes after this
+    unit of work, and finds what it did.
+    """
+    attempts.lock_job_of(session, attempt_id)
+    if not attempts.has_ticket(session, attempt_id):
+        return False
+    hand_over(session, claim, attempt_id, "its answer came late", timedelta(0))
+    return True
+
+
+# --- the person who decides about a held job ---------------------------------------------------------
+
+
+def release(session: Session, where: ColumnElement[bool], reason: str) -> list[Row[Any]]:
+    """Held jobs wait for their turn again, with what attempt is open: (id, status) of each."""
+    return _move(
+        session,
+        lifecycle.RELEASE,
+        Job.held_at.is_not(None) & where,
+        reason=reason,
+        held_at=None,
+        run_at=func.clock_timestamp(),
+        **_BACK_IN_QUEUE,
+    )
+
+
+def resend(session: Session, job_id: int, why: str) -> bool:
+    """Write the held job's attempt off and buy again, maybe for the second time; False if it is not held.
+
+    Of two who decide at once, one does.  A job that is to be killed is not bought again.
+    """
+    is_wanted = (Job.id == job_id) & Job.kill_requested_at.is_(None)
+    if not release(session, is_wanted, f"to be sent again: {why}"):
+        return False
+    attempts.close(session, Attempt.job_id == job_id, AttemptState.WRITTEN_OFF, Billed.UNKNOWN)
+    return True
+
+
+def adopt(session: Session, job_id: int, ticket: Mapping[str, Any]) -> bool:
+    """The held job goes on with a ticket that a person found at the provider; False if it is not held."""
+    if not release(session, Job.id == job_id, "found at the provider"):
+        return False
+    return attempts.give_ticket(session, Attempt.job_id == job_id, ticket)
+
+
+def give_up(session: Session, job_id: int) -> bool:
+    """The held job fails; its attempt stays unknown, since it may cost money.  False if it is not held."""
+    ended = _move(
+        session,
+        lifecycle.FAIL,
+        (Job.id == job_id) & Job.held_at.is_not(None),
+        reason="given up",
+        claim=Job.claim + 1,
+        held_at=None,
+        outcome=Outcome.FAILED,
+        finished_at=func.clock_timestamp(),
+        error_code=StopOutcome.UNKNOWN,
+        error_message="the answer to a paid request was lost and the job given up; it may have cost money",
+    )
+    if ended:
+        attempts.close(session, Attempt.job_id == job_id, AttemptState.UNKNOWN, Billed.UNKNOWN)
+    return bool(ended)
+
+
 # --- the caller who wants it stopped ---------------------------------------------------------------
 
 
@@ -379,7 +461,7 @@ def cancel(session: Session, job_id: int) -> bool:
 
     Safe to call twice.  No worker needs to be alive: a later claim finds the job ended.
     """
-    where = (Job.id == job_id) & (Job.status == Status.QUEUE) & ~_has_open_attempt()
+    where = (Job.id == job_id) & (Job.status == Status.QUEUE) & ~attempts.are_open()
     return bool(
         _move(
             session,
@@ -388,7 +470,9 @@ def cancel(session: Session, job_id: int) -> bool:
             claim=Job.claim + 1,  # a message already on its way must find another claim
             outcome=Outcome.CANCELLED,
             finished_at=func.clock_timestamp(),
-            stopped_how=StopOutcome.NEVER_STARTED,
+            stopped_how=case(
+                (attempts.was_written_off(), StopOutcome.UNKNOWN.value), else_=StopOutcome.NEVER_STARTED.value
+            ),
             reason="cancelled",
         )
     )
@@ -434,12 +518,14 @@ def _end_killed(
         condition,
         attempt_id=attempt_id,
         reason=f"killed: {how}",
+        held_at=None,
         outcome=Outcome.KILLED,
         finished_at=func.clock_timestamp(),
         stopped_how=how,
     )
     state = AttemptState.UNKNOWN if how is StopOutcome.UNKNOWN else AttemptState.CANCELLED
-    _close_open(session, Attempt.job_id == claim.job_id, state)
+    billed = Billed.NO if how is StopOutcome.NEVER_STARTED else Billed.UNKNOWN
+    attempts.close(session, Attempt.job_id == claim.job_id, state, billed)
 
 
 def spare(session: Session, job_id: int) -> None:
@@ -449,7 +535,7 @@ def spare(session: Session, job_id: int) -> None:
 
 def cancel_late_ticket(session: Session, attempt_id: int) -> None:
     """The ticket of a job that has ended meanwhile was cancelled at its provider."""
-    _close_attempt(session, attempt_id, AttemptState.CANCELLED)
+    attempts.close(session, Attempt.id == attempt_id, AttemptState.CANCELLED, Billed.UNKNOWN)
 
 
 # --- the sweep -----------------------------------------------------------------------------------
@@ -485,7 +571,7 @@ def rescue(session: Session, whose: ColumnElement[bool], reason: str) -> list[Ro
     if quarantined:
         # Nobody will take these over: what was sent may have cost money.
         theirs = Attempt.job_id.in_([row.id for row in quarantined])
-        _close_open(session, theirs, AttemptState.UNKNOWN, error_code="quarantined")
+        attempts.close(session, theirs, AttemptState.UNKNOWN, Billed.UNKNOWN, error_code="quarantined")
     rescued = _move(
         session, lifecycle.RESCUE, held, reason=reason, worker_deaths=Job.worker_deaths + 1, **_BACK_IN_QUEUE
     )
@@ -559,55 +645,3 @@ def _move(
         .add_cte(moved)
     )
     return list(session.execute(told))
-
-
-# --- attempts ------------------------------------------------------------------------------------
-
-
-def _open_attempt(session: Session, job_id: int) -> Attempt | None:
-    return session.scalars(
-        select(Attempt).where(Attempt.job_id == job_id, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
-    ).one_or_none()
-
-
-def _new_attempt(session: Session, job_id: int, provider: str, remote_id: str) -> Attempt:
-    earlier = (
-        select(func.coalesce(func.max(Attempt.number), 0)).where(Attempt.job_id == job_id).scalar_subquery()
-    )
-    attempt = Attempt(job_id=job_id, number=earlier + 1, provider=provider, remote_id=remote_id)
-    session.add(attempt)
-    session.flush()
-    session.refresh(attempt)
-    return attempt
-
-
-def _has_open_attempt() -> ColumnElement[bool]:
-    return (
-        select(Attempt.id)
-        .where(Attempt.job_id == Job.id, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
-        .exists()
-    )
-
-
-def _close_attempt(session: Session, attempt_id: int, state: AttemptState, **values: Any) -> None:
-    _close_open(session, Attempt.id == attempt_id, state, **values)
-
-
-def _close_open(session: Session, which: ColumnElement[bool], state: AttemptState, **values: Any) -> None:
-    """End the attempts that are still open; what has ended stays as it is."""
-    session.execute(
-        update(Attempt)
-        .where(which, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
-        .values(state=state, finished_at=func.clock_timestamp(), **values)
-    )
-
-
-def _fail_attempt(session: Session, attempt_id: int, failure: Failure) -> None:
-    _close_attempt(
-        session,
-        attempt_id,
-        AttemptState.UNKNOWN if failure.is_unknown else AttemptState.FAILED,
-        cost_usd=failure.cost_usd,
-        error_code=failure.code,
-        error_message=failure.message,
-    )

@@ -25,10 +25,11 @@ from sqlalchemy.orm import Session
 import catalogue
 from catalogue import ModelSpec, Offer
 from models import queries, transitions
+from models.attempts import Assigned, Cost, Failure
 from models.errors import StaleTransition
 from models.job import Job
-from models.lifecycle import StopOutcome
-from models.transitions import Assigned, Claim, Failure, NewOutput, new_token
+from models.lifecycle import AttemptState, StopOutcome
+from models.transitions import Claim, NewOutput, new_token
 from providers.base import (
     CancelOutcome,
     Done,
@@ -282,7 +283,9 @@ class _Generation:
         except StorageError as exc:
             raise self._handed_over(attempt, f"storage refused the pictures: {exc}", STORAGE_DELAY) from exc
         self._write(
-            lambda session: transitions.succeed(session, self._claim, attempt.id, outputs, done.cost_usd)
+            lambda session: transitions.succeed(
+                session, self._claim, attempt.id, outputs, Cost(done.cost_usd, is_estimate=False)
+            )
         )
         return Finish(Ending.SUCCEEDED)
 
@@ -406,7 +409,9 @@ class _Generation:
             code=error.code,
             message=_storable(error.message),
             cost_usd=None if seen is None else seen.cost_usd,
-            is_unknown=isinstance(error, SubmissionUnknown),
+            state=AttemptState.UNKNOWN if isinstance(error, SubmissionUnknown) else AttemptState.FAILED,
+            request_id=error.request_id,
+            billed=error.billed,
         )
         trouble = Trouble(
             # What may have been billed is not bought again.

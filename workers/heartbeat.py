@@ -149,7 +149,7 @@ class Heartbeat:
         or when its task ended in an error nobody foresaw.
         """
         with Session(connection) as session:
-            held = queries.held_jobs(session, self.worker_id())
+            held = queries.jobs_in_hands(session, self.worker_id())
         claims = {Claim(job.id, job.claim): job.is_wanted_dead for job in held}
         for claim, is_wanted_dead in claims.items():
             if is_wanted_dead:

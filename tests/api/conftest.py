@@ -17,10 +17,11 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from models import queries, transitions
+from models.attempts import Cost, Failure
 from models.job import Job
 from models.project import AuthMode, Project
 from models.session import Database
-from models.transitions import Claim, Failure, NewJob, NewOutput
+from models.transitions import Claim, NewJob, NewOutput
 from models.worker import Worker
 from settings import Settings
 from storage import Storage
@@ -137,7 +138,7 @@ class Hand:
         with self._database.transaction() as session:
             transitions.end(session, claim, attempt_id)
             transitions.start_postprocess(session, claim, attempt_id)
-            transitions.succeed(session, claim, attempt_id, [output], cost_usd)
+            transitions.succeed(session, claim, attempt_id, [output], Cost(cost_usd, is_estimate=False))
         return access_key
 
     def look(self, job_id: int) -> Job:

@@ -3,7 +3,7 @@
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, make_url, text
+from sqlalchemy import column, create_engine, inspect, make_url, select, table, text
 
 from migrations import runner
 from models.base import Base
@@ -70,3 +70,60 @@ def test_a_schema_newer_than_the_code_is_refused(engine, empty_database_url):
 
     with pytest.raises(runner.SchemaTooNew, match="from_the_future"):
         runner.upgrade(empty_database_url)
+
+
+def test_a_pinned_job_keeps_its_provider_both_ways(engine, empty_database_url):
+    runner.upgrade(empty_database_url)
+    runner.downgrade(empty_database_url, "0001")
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO projects (name, auth, api_key, api_secret) VALUES ('p', 'key', 'k', 's')")
+        )
+        connection.execute(
+            text(
+                "INSERT INTO jobs (socket_token, project_id, model_slug, parameters, wanted_provider)"
+                " VALUES ('pinned', 1, 'a/b', '{}', 'bfl'), ('free', 1, 'a/b', '{}', NULL)"
+            )
+        )
+
+    runner.upgrade(empty_database_url)
+    wanted = _jobs(engine, ["wanted_providers", "route", "on_unknown", "excluded"])
+    runner.downgrade(empty_database_url, "0001")
+
+    assert wanted == [("pinned", ["bfl"], "order", "hold", {}), ("free", None, "order", "hold", {})]
+    assert _jobs(engine, ["wanted_provider"]) == [("pinned", "bfl"), ("free", None)]
+
+
+def test_a_step_back_opens_no_attempt_again(engine, empty_database_url):
+    runner.upgrade(empty_database_url)
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO projects (name, auth, api_key, api_secret) VALUES ('p', 'key', 'k', 's')")
+        )
+        connection.execute(
+            text(
+                "INSERT INTO jobs (socket_token, project_id, model_slug, parameters)"
+                " VALUES ('t', 1, 'a/b', '{}')"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO attempts (job_id, number, provider, remote_id, state)"
+                " VALUES (1, 1, 'wiro', 'x', 'written_off'), (1, 2, 'wiro', 'x', 'intent')"
+            )
+        )
+
+    runner.downgrade(empty_database_url, "0001")
+
+    with engine.connect() as connection:
+        states = connection.execute(text("SELECT state FROM attempts ORDER BY number")).scalars().all()
+    assert states == ["failed", "intent"]
+
+
+def _jobs(engine, columns) -> list[tuple[object, ...]]:
+    jobs = table("jobs", column("id"))
+    query = (
+        select(*(column(name) for name in ("socket_token", *columns))).select_from(jobs).order_by(jobs.c.id)
+    )
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(query)]

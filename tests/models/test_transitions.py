@@ -9,11 +9,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from models import queries, transitions
+from models.attempts import Cost, Failure
 from models.errors import StaleTransition
 from models.job import Job
-from models.lifecycle import AttemptState, Outcome, Status, StopOutcome
+from models.lifecycle import AttemptState, Billed, OnUnknown, Outcome, Route, Status, StopOutcome
 from models.session import Database
-from models.transitions import Claim, Failure, NewJob, NewOutput
+from models.transitions import Claim, NewJob, NewOutput
 
 A_PICTURE = NewOutput("0.png", "key", "ab/0.png", "image/png", 10, "00", 64, 64, 42)
 
@@ -57,7 +58,7 @@ def test_a_job_goes_all_the_way_and_every_status_is_in_the_ledger(database, clai
         transitions.output(session, claim, attempt.id, "50 %")
         transitions.end(session, claim, attempt.id)
         transitions.start_postprocess(session, claim, attempt.id)
-        transitions.succeed(session, claim, attempt.id, [A_PICTURE], Decimal("0.04"))
+        transitions.succeed(session, claim, attempt.id, [A_PICTURE], Cost(Decimal("0.04"), is_estimate=False))
 
     job = _job(database, claim.job_id)
     assert (job.status, job.outcome, job.cost_usd) == (
@@ -65,12 +66,15 @@ def test_a_job_goes_all_the_way_and_every_status_is_in_the_ledger(database, clai
         Outcome.SUCCEEDED,
         Decimal("0.04"),
     )
+    assert not job.cost_is_estimate
     assert _trail(database, claim.job_id) == list(
         enumerate([s for s in Status if s is not Status.CANCEL], start=1)
     )
     with database.transaction() as session:
         assert [kept.sha256 for kept in queries.outputs(session, claim.job_id)] == ["00"]
-        assert [a.state for a in queries.attempts(session, claim.job_id)] == [AttemptState.DONE]
+        assert [(a.state, a.billed) for a in queries.attempts(session, claim.job_id)] == [
+            (AttemptState.DONE, Billed.YES)
+        ]
 
 
 def test_each_event_carries_its_own_time(database, claim, worker_id):
@@ -260,7 +264,7 @@ def test_a_running_job_is_not_cancelled_but_can_be_killed(database, claim, worke
     with database.transaction() as session:
         assert not transitions.cancel(session, claim.job_id)
         assert transitions.request_kill(session, claim.job_id)
-        assert [row.is_wanted_dead for row in queries.held_jobs(session, worker_id)] == [True]
+        assert [row.is_wanted_dead for row in queries.jobs_in_hands(session, worker_id)] == [True]
         transitions.kill(session, claim, StopOutcome.CANCELLED, attempt.id)
 
     assert _job(database, claim.job_id).outcome is Outcome.KILLED
@@ -320,3 +324,67 @@ def test_turns_go_by_priority_then_age(database, project_id):
             also_high.id,
             low.id,
         ]
+
+
+def test_what_a_job_asks_for_is_kept(database, project_id):
+    wanted = NewJob(
+        project_id,
+        "a/b",
+        {},
+        wanted_providers=("runware", "wiro"),
+        route=Route.PRICE,
+        on_unknown=OnUnknown.RESEND,
+        excluded={"bfl": "has no seed"},
+    )
+
+    with database.transaction() as session:
+        [queued] = transitions.enqueue(session, [wanted])
+
+    job = _job(database, queued.id)
+    assert job.wanted_providers == ["runware", "wiro"]
+    assert (job.route, job.on_unknown, job.excluded) == (
+        Route.PRICE,
+        OnUnknown.RESEND,
+        {"bfl": "has no seed"},
+    )
+
+
+def test_an_estimated_cost_says_so(database, claim, worker_id):
+    attempt = _started(database, claim, worker_id)
+
+    with database.transaction() as session:
+        transitions.end(session, claim, attempt.id, "one of two pictures was refused")
+        transitions.start_postprocess(session, claim, attempt.id)
+        transitions.succeed(session, claim, attempt.id, [A_PICTURE], Cost(Decimal("0.05"), is_estimate=True))
+
+    job = _job(database, claim.job_id)
+    with database.transaction() as session:
+        [kept] = queries.attempts(session, claim.job_id)
+        reasons = [event.reason for event in queries.trail(session, claim.job_id)]
+    assert (job.cost_usd, job.cost_is_estimate) == (Decimal("0.05"), True)
+    assert (kept.cost_usd, kept.cost_is_estimate) == (Decimal("0.05"), True)
+    assert "one of two pictures was refused" in reasons
+
+
+def test_a_failed_attempt_keeps_what_the_provider_said(database, claim, worker_id):
+    attempt = _started(database, claim, worker_id)
+    failure = Failure("content_refused", "moderated", Decimal("0.01"), request_id="r-7", billed="yes")
+
+    with database.transaction() as session:
+        transitions.fail(session, claim, failure, attempt.id)
+
+    with database.transaction() as session:
+        [kept] = queries.attempts(session, claim.job_id)
+    assert (kept.state, kept.billed, kept.request_id) == (AttemptState.FAILED, Billed.YES, "r-7")
+    assert kept.cost_usd == Decimal("0.01")
+
+
+def test_an_intent_that_was_never_sent_cost_nothing(database, claim, worker_id):
+    attempt = _assigned(database, claim, worker_id)
+
+    with database.transaction() as session:
+        transitions.kill(session, claim, StopOutcome.NEVER_STARTED, attempt.id)
+
+    with database.transaction() as session:
+        [kept] = queries.attempts(session, claim.job_id)
+    assert (kept.state, kept.billed) == (AttemptState.CANCELLED, Billed.NO)

@@ -60,7 +60,7 @@ def test_the_higher_priority_goes_first(bench, database, enqueue, live_worker):
 
 
 def test_jobs_pinned_to_a_provider_that_is_off_wait_and_hold_up_nobody(bench, database, enqueue, live_worker):
-    pinned = [enqueue(wanted_provider="bfl") for _ in range(20)]
+    pinned = [enqueue(wanted_providers=("bfl",)) for _ in range(20)]
     free = enqueue()
 
     assert dispatch(bench.database, bench.broker, OFFERS) == 1

@@ -160,7 +160,7 @@ def test_jobs_that_wait_for_a_provider_that_is_off_are_told(database, database_u
         project = create_project(session, "p", AuthMode.KEY)
         waiting = [
             NewJob(project.id, MODEL, {"prompt": "x"}),
-            NewJob(project.id, MODEL, {"prompt": "x"}, wanted_provider="bfl"),
+            NewJob(project.id, MODEL, {"prompt": "x"}, wanted_providers=("bfl",)),
             NewJob(project.id, "gone/model", {"prompt": "x"}),
         ]
         transitions.enqueue(session, waiting)
