@@ -11,8 +11,8 @@ A tape is `tapes/NAME.json`, what a vendor was asked and what it answered:
     scenarios   by name: see `test_conformance.py`
     unsaid      the scenarios that the vendor's documents say nothing about, with the reason
 
-A scenario has `exchanges`, in order, and may have `asks`, which is laid over the tape's, `expects`
-(facts that the suite compares) and `note`.  An exchange has
+A scenario has `exchanges`, in order, and may have `asks`, which is laid over the tape's (with a `remote_id`,
+it replaces it), `expects` (facts that the suite compares) and `note`.  An exchange has
 
     request     `method`, `url` (whole), `headers` (those that matter; null: must be absent),
                 and `json` or `form`; with neither, the body must be empty.
@@ -238,6 +238,8 @@ def build(tape, transport, clock, **options):
 
 
 def asked(asks, over):
+    asks = over if "remote_id" in over else asks
+
     def both(word):
         return {**asks.get(word, {}), **over.get(word, {})}
 
