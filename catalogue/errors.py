@@ -3,7 +3,8 @@
 CatalogueError
 ├── BadModelFile     whoever wrote the TOML is at fault
 ├── UnknownModel     the caller named a model we do not have
-└── InvalidInput     the caller's parameters do not fit the model
+├── InvalidInput     the caller's parameters do not fit the model
+└── CannotExpress    one provider's interface has no words for a job that fits the model
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ class ProblemKind(StrEnum):
     REQUIRED = "required"
     TYPE = "type"
     RANGE = "range"
+    STEP = "step"
     LENGTH = "length"
     OPTION = "option"
     UNKNOWN = "unknown"
@@ -32,7 +34,8 @@ class Problem:
         sent: repr of the value, shortened; None when nothing was sent.
         allowed: what would have been taken, such as "a whole number from 0 to 6".
         minimum: smallest number taken; None unless the parameter is a number.
-        maximum: largest number taken, or the most characters of a text; None when there is no limit.
+        maximum: largest number taken, or the most characters of a text, or the most pictures; None when
+            there is no limit.
         options: the values taken; for an unknown name the names this model takes.
         suggestion: the known name nearest to an unknown one; None when none is near.
     """
@@ -41,8 +44,8 @@ class Problem:
     kind: ProblemKind
     sent: str | None
     allowed: str
-    minimum: int | None = None
-    maximum: int | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
     options: tuple[str, ...] = ()
     suggestion: str | None = None
 
@@ -102,3 +105,19 @@ class InvalidInput(CatalogueError):
         super().__init__("; ".join(problem.message for problem in problems))
         self.model_slug = model_slug
         self.problems = list(problems)
+
+
+class CannotExpress(CatalogueError):
+    """One provider cannot be told this job, though the model takes it.
+
+    Attributes:
+        model_slug: the model.
+        provider: who cannot be told.
+        reason: why, as a sentence for the caller.
+    """
+
+    def __init__(self, model_slug: str, provider: str, reason: str) -> None:
+        super().__init__(reason)
+        self.model_slug = model_slug
+        self.provider = provider
+        self.reason = reason

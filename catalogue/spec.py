@@ -9,125 +9,16 @@ itself; they know nothing of files (`loading.py`), of callers
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
-from enum import StrEnum
-from typing import Annotated, Literal, Self
+from itertools import combinations
+from typing import Annotated
 
-from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from catalogue.rules import FitSize, Fixed, Rule, input_of, targets_of
+from catalogue.inputs import Holds, InputSpec
+from catalogue.offers import Offer, Source
+from catalogue.rules import Copy, FitSize, Fixed, Images, Rule, Size, inputs_of, targets_of
 
-
-class Holds(StrEnum):
-    """What a value is once read; `InputSpec.type` only says which widget a form draws for it."""
-
-    TEXT = "text"
-    INTEGER = "integer"
-    BOOLEAN = "boolean"
-
-
-class Option(Fixed):
-    """One choice of a select: the value to send and the label to show."""
-
-    value: str
-    label: str
-
-
-class InputSpec(Fixed):
-    """One parameter of a model.
-
-    Attributes:
-        name: as callers send it.
-        label: as a form shows it.
-        help: the document's own sentence about it.
-        type: the document's word for its widget.
-        holds: what the value is once read.
-        required: absent or empty is refused, and `default` is only a sample to show.
-        default: what an absent or empty value means, unless `required`; as the document writes it, a string.
-        options: the choices the document lists.  Where there is a range, the range decides.
-        minimum: smallest integer taken; given together with `maximum`.
-        maximum: largest integer taken.
-        length_max: most characters of a text; None for a text of options, which needs no limit.
-    """
-
-    name: str
-    label: str
-    help: str
-    type: Literal["textarea", "text", "select"]
-    holds: Holds
-    required: bool = False
-    default: str | None = None
-    options: tuple[Option, ...] = ()
-    minimum: int | None = None
-    maximum: int | None = None
-    length_max: int | None = None
-
-    @property
-    def values(self) -> tuple[str, ...]:
-        """The values of the options, in the document's order."""
-        return tuple(option.value for option in self.options)
-
-    @property
-    def has_range(self) -> bool:
-        """Whether a range, and not the options, says what is taken."""
-        return self.minimum is not None
-
-    @property
-    def allowed(self) -> str:
-        """What this input takes, as the end of a sentence."""
-        match self.holds:
-            case Holds.INTEGER if self.has_range:
-                return f"a whole number from {self.minimum} to {self.maximum}"
-            case Holds.BOOLEAN:
-                return "true or false"
-            case Holds.TEXT if not self.options:
-                return f"text of at most {self.length_max} characters"
-            case _:
-                return f"one of {', '.join(self.values)}"
-
-    @model_validator(mode="after")
-    def _says_what_it_takes(self) -> Self:
-        if (self.minimum is None) != (self.maximum is None):
-            raise ValueError(f"{self.name!r} has only one end of a range")
-        if self.holds is Holds.TEXT and not self.options and self.length_max is None:
-            raise ValueError(f"{self.name!r} is free text without length_max")
-        if self.holds is Holds.INTEGER and not self.options and not self.has_range:
-            raise ValueError(f"{self.name!r} is an integer without options or range")
-        return self
-
-
-class Source(Fixed):
-    """Where the facts of a file are from.
-
-    Attributes:
-        document: which document.
-        url: its address.
-        read_on: when it was read, `YYYY-MM` or `YYYY-MM-DD`.
-    """
-
-    document: str
-    url: str
-    read_on: Annotated[str, Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")]
-
-
-class Offer(Fixed):
-    """One way to buy a model.
-
-    Attributes:
-        provider: the module under providers/ that sells it.
-        remote_id: what that provider calls the model.
-        price_usd: one picture.
-        mapping: how the model's inputs are said to that provider; one rule for each input.
-    """
-
-    provider: str
-    remote_id: str
-    price_usd: Annotated[Decimal, Field(ge=0)]
-    mapping: tuple[Rule, ...]
-
-    def price(self, parameters: Mapping[str, JsonValue]) -> Decimal:  # noqa: ARG002 - flat until an offer is not
-        """The estimated price in USD of a job with these validated parameters."""
-        return self.price_usd
+_NUMBERS = {Holds.INTEGER, Holds.NUMBER}
 
 
 class ModelSpec(Fixed):
@@ -137,19 +28,19 @@ class ModelSpec(Fixed):
         slug: `owner/model` in lower case with hyphens; what jobs store and URLs carry.
         title: the name as its owner writes it, `owner/Model-1.1`.
         description: the document's own words.
-        cover: URL of a picture to show for it.
+        cover: URL of a picture to show for it; None when the document has none.
         categories: the document's categories.
         tags: the document's tags.
         source: where these facts are from.
         inputs: the parameters, in the document's order.
         inspires: sample parameters to start from, as raw as a caller would send them.
-        offers: who sells it; never empty.
+        offers: who sells it, the preferred first; never empty.
     """
 
     slug: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
     title: str
     description: str
-    cover: str
+    cover: str | None = None
     categories: tuple[str, ...]
     tags: tuple[str, ...]
     source: Source
@@ -172,8 +63,13 @@ class ModelSpec(Fixed):
 
     @field_validator("inputs")
     @classmethod
-    def _input_names_are_unique(cls, inputs: tuple[InputSpec, ...]) -> tuple[InputSpec, ...]:
-        _refuse_repeated("input", (input_spec.name for input_spec in inputs))
+    def _inputs_agree(cls, inputs: tuple[InputSpec, ...]) -> tuple[InputSpec, ...]:
+        names = [name for one in inputs for name in (one.name, one.url_name) if name is not None]
+        _refuse_repeated("input", names)
+        pictures = {one.name for one in inputs if one.holds is Holds.IMAGES}
+        for one in inputs:
+            if one.zero_matches is not None and one.zero_matches not in pictures:
+                raise ValueError(f"{one.name!r} matches {one.zero_matches!r}, which holds no picture")
         return inputs
 
     @field_validator("offers")
@@ -185,22 +81,54 @@ class ModelSpec(Fixed):
         # Absent when the inputs themselves are wrong; pydantic reports those.
         inputs: tuple[InputSpec, ...] = info.data.get("inputs", ())
         for offer in offers if inputs else ():
-            _check_mapping(offer, {input_spec.name: input_spec for input_spec in inputs})
+            _check_offer(offer, {input_spec.name: input_spec for input_spec in inputs})
         return offers
 
 
-def _check_mapping(offer: Offer, inputs: Mapping[str, InputSpec]) -> None:
-    """Refuse a mapping that forgets an input, invents one, or sets a parameter twice."""
-    spoken_of = [name for rule in offer.mapping if (name := input_of(rule)) is not None]
-    if unknown := sorted(set(spoken_of) - inputs.keys()):
-        raise ValueError(f"the mapping of {offer.provider!r} speaks of unknown inputs: {', '.join(unknown)}")
+def _check_offer(offer: Offer, inputs: Mapping[str, InputSpec]) -> None:
+    """Refuse an offer that forgets an input, invents one, or sets a parameter twice."""
+    spoken_of = [name for rule in offer.mapping for name in inputs_of(rule)]
+    priced_by = () if offer.tariff is None else offer.tariff.inputs
+    if unknown := sorted({*spoken_of, *priced_by} - inputs.keys()):
+        raise ValueError(f"the offer of {offer.provider!r} speaks of unknown inputs: {', '.join(unknown)}")
     # A forgotten input would be dropped in silence: the caller pays for a picture that was not asked for.
     if forgotten := sorted(inputs.keys() - set(spoken_of)):
         raise ValueError(f"the mapping of {offer.provider!r} forgets inputs: {', '.join(forgotten)}")
-    _refuse_repeated("target", (target for rule in offer.mapping for target in targets_of(rule)))
+    targets = [target for rule in offer.mapping for target in targets_of(rule)]
+    _refuse_repeated("target", targets)
+    for outer, inner in combinations(sorted(targets), 2):
+        if inner.startswith(f"{outer}."):
+            raise ValueError(f"target {outer!r} is a value, and {inner!r} is inside of it")
     for rule in offer.mapping:
-        if isinstance(rule, FitSize):
-            _check_ratios(inputs[rule.input])
+        _check_rule(rule, [inputs[name] for name in inputs_of(rule)])
+
+
+def _check_rule(rule: Rule, spoken_of: list[InputSpec]) -> None:
+    """Refuse a rule that its inputs cannot follow."""
+    match rule:
+        case Copy():
+            _check_copy(rule, spoken_of[0])
+        case FitSize():
+            _check_ratios(spoken_of[0])
+        case Size() if not all(input_spec.holds is Holds.INTEGER for input_spec in spoken_of):
+            raise ValueError(f"size needs whole numbers: {rule.width_input!r} and {rule.height_input!r}")
+        case Images() if spoken_of[0].holds is not Holds.IMAGES:
+            raise ValueError(f"images needs pictures, and {rule.input!r} has none")
+        case _:
+            return
+
+
+def _check_copy(rule: Copy, input_spec: InputSpec) -> None:
+    if input_spec.holds is Holds.IMAGES:
+        raise ValueError(f"{rule.input!r} holds pictures, which rule `images` says")
+    if rule.limits_numbers and input_spec.holds not in _NUMBERS:
+        raise ValueError(f"{rule.input!r} has a range in a mapping and is no number")
+    if rule.limits_length and input_spec.holds is not Holds.TEXT:
+        raise ValueError(f"{rule.input!r} has a length in a mapping and is no text")
+    if unknown := rule.values.keys() - set(input_spec.values):
+        raise ValueError(f"{rule.input!r} has no option {', '.join(sorted(unknown))}")
+    if rule.values and input_spec.holds is not Holds.TEXT:
+        raise ValueError(f"{rule.input!r} has words in a mapping and is no text")
 
 
 def _check_ratios(input_spec: InputSpec) -> None:

@@ -10,16 +10,20 @@ import difflib
 import math
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeGuard, assert_never
 
 from pydantic import JsonValue
 
+from catalogue import pictures
 from catalogue.errors import InvalidInput, Problem, ProblemKind
-from catalogue.spec import Holds, InputSpec, ModelSpec
+from catalogue.inputs import Holds, InputSpec
+from catalogue.spec import ModelSpec
 
 # 20 digits hold every 64-bit number and its sign is apart; beyond Python's own limit int() raises.
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+# No letters, so neither NaN nor infinity; short enough that no text is read for long.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,3})?")
 _SHOWN_CHARACTERS = 80
 # Writing JSON recurses, in Python and in PostgreSQL: what is accepted here must not fail when it is stored.
 _NESTING_MAX = 32
@@ -29,6 +33,10 @@ def validate(spec: ModelSpec, raw: Mapping[str, object]) -> dict[str, JsonValue]
     """A job's parameters as read: typed, with defaults applied, ready to store as JSON.
 
     Numbers and booleans may be strings; an empty string or null is "not given".
+    Pictures may be URLs, data URIs or base64, one or a list, or several URLs parted by
+    commas, under the input's name or its twin `NAMEUrl`; they become a list of
+    references (`catalogue.pictures`).  A `stored:KEY` is taken as it is: whoever lets
+    callers in must not let theirs through.
     A name with a dot, `PROVIDER.name`, is for that provider alone and passes through
     unchanged.  The parameters of a run rather than of a model (`callbackUrl`,
     `projectid`, `socketaccesstoken` and the like) are the caller's to take out first:
@@ -53,15 +61,43 @@ def _answers(spec: ModelSpec, raw: Mapping[str, object]) -> list[tuple[str, Json
     """Each name with its value or its problem: the model's own in its order, then the others as sent."""
     answers: list[tuple[str, JsonValue | Problem]] = []
     for input_spec in spec.inputs:
-        sent = raw.get(input_spec.name)
-        if _is_given(sent):
-            answers.append((input_spec.name, _read(input_spec, sent)))
-        elif input_spec.required:
-            answers.append((input_spec.name, _problem(input_spec, ProblemKind.REQUIRED, None)))
-        elif input_spec.default is not None:
-            answers.append((input_spec.name, _read(input_spec, input_spec.default)))
-    others = raw.keys() - {input_spec.name for input_spec in spec.inputs}
-    return answers + [(name, _read_other(spec, name, raw[name])) for name in raw if name in others]
+        answer = _answer(spec, input_spec, raw)
+        if answer is not None:
+            answers.append((input_spec.name, answer))
+    own = {name for input_spec in spec.inputs for name in (input_spec.name, input_spec.url_name)}
+    return answers + [(name, _read_other(spec, name, raw[name])) for name in raw if name not in own]
+
+
+def _answer(spec: ModelSpec, input_spec: InputSpec, raw: Mapping[str, object]) -> JsonValue | Problem:
+    """The value or the problem of one input; None when it was not given and that means nothing."""
+    if input_spec.holds is Holds.IMAGES:
+        sent = _pictures_sent(input_spec, raw)
+        if sent:
+            return _read_pictures(input_spec, sent)
+    elif _is_given(raw.get(input_spec.name)):
+        return _read(input_spec, raw[input_spec.name])
+    if input_spec.required:
+        return _problem(input_spec, ProblemKind.REQUIRED, None)
+    if _is_left_to_a_picture(spec, input_spec, raw):
+        return 0
+    default = input_spec.meaning_of_absence
+    return None if default is None else _read(input_spec, default)
+
+
+def _is_left_to_a_picture(spec: ModelSpec, input_spec: InputSpec, raw: Mapping[str, object]) -> bool:
+    """Whether the picture that decides where this input is absent was sent."""
+    matched = None if input_spec.zero_matches is None else spec.input(input_spec.zero_matches)
+    return matched is not None and bool(_pictures_sent(matched, raw))
+
+
+def _pictures_sent(input_spec: InputSpec, raw: Mapping[str, object]) -> list[object]:
+    """What was sent under the two names of an input, one item for each picture; blanks are left out."""
+    sent = [raw.get(name) for name in (input_spec.name, input_spec.url_name) if name is not None]
+    items = [item for value in sent for item in (value if isinstance(value, list) else [value])]
+    pieces = [
+        piece for item in items for piece in (pictures.split(item) if isinstance(item, str) else [item])
+    ]
+    return [piece for piece in pieces if _is_given(piece)]
 
 
 def _is_given(sent: object) -> bool:
@@ -76,8 +112,12 @@ def _read(input_spec: InputSpec, sent: object) -> JsonValue | Problem:
             return _read_option(input_spec, sent) if input_spec.options else _read_text(input_spec, sent)
         case Holds.INTEGER:
             return _read_integer(input_spec, sent)
+        case Holds.NUMBER:
+            return _read_number(input_spec, sent)
         case Holds.BOOLEAN:
             return _read_boolean(input_spec, sent)
+        case Holds.IMAGES:
+            return _read_pictures(input_spec, [sent])
         case _:
             assert_never(input_spec.holds)
 
@@ -104,11 +144,21 @@ def _read_integer(input_spec: InputSpec, sent: object) -> int | Problem:
     number = _as_integer(sent)
     if number is None:
         return _problem(input_spec, ProblemKind.TYPE, _shown(sent))
-    if input_spec.minimum is not None and input_spec.maximum is not None:
-        is_allowed, refused_as = input_spec.minimum <= number <= input_spec.maximum, ProblemKind.RANGE
-    else:
-        is_allowed, refused_as = str(number) in input_spec.values, ProblemKind.OPTION
-    return number if is_allowed else _problem(input_spec, refused_as, _shown(sent))
+    if not input_spec.has_range:
+        is_option = str(number) in input_spec.values
+        return number if is_option else _problem(input_spec, ProblemKind.OPTION, _shown(sent))
+    if number == 0 and input_spec.zero_matches is not None:
+        return number
+    if not _is_in_range(input_spec, number):
+        return _problem(input_spec, ProblemKind.RANGE, _shown(sent))
+    if input_spec.step is not None and number % input_spec.step:
+        return _problem(input_spec, ProblemKind.STEP, _shown(sent))
+    return number
+
+
+def _is_in_range(input_spec: InputSpec, number: float) -> bool:
+    least, most = input_spec.minimum, input_spec.maximum
+    return least is not None and most is not None and least <= number <= most
 
 
 def _as_integer(sent: object) -> int | None:
@@ -125,6 +175,27 @@ def _as_integer(sent: object) -> int | None:
     return None
 
 
+def _read_number(input_spec: InputSpec, sent: object) -> float | Problem:
+    number = _as_number(sent)
+    if number is None:
+        return _problem(input_spec, ProblemKind.TYPE, _shown(sent))
+    is_allowed = _is_in_range(input_spec, number)
+    return number if is_allowed else _problem(input_spec, ProblemKind.RANGE, _shown(sent))
+
+
+def _as_number(sent: object) -> float | None:
+    """A finite number; its text is read as its JSON would be."""
+    if isinstance(sent, bool) or not isinstance(sent, int | float | str):
+        return None
+    if isinstance(sent, str) and not _NUMBER.fullmatch(sent.strip()):
+        return None
+    try:
+        number = float(sent)
+    except OverflowError:  # a whole number of more than 308 digits
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _read_boolean(input_spec: InputSpec, sent: object) -> bool | Problem:
     if isinstance(sent, bool):
         return sent
@@ -132,6 +203,26 @@ def _read_boolean(input_spec: InputSpec, sent: object) -> bool | Problem:
     if word not in {"true", "false"}:
         return _problem(input_spec, ProblemKind.TYPE, _shown(sent))
     return word == "true"
+
+
+def _read_pictures(input_spec: InputSpec, sent: Sequence[object]) -> JsonValue | Problem:
+    """The references, or the first problem: a list of twenty pictures is wrong once."""
+    if input_spec.count_max is not None and len(sent) > input_spec.count_max:
+        return _problem(input_spec, ProblemKind.LENGTH, f"{len(sent)} pictures")
+    references: list[JsonValue] = []
+    for one in sent:
+        read = pictures.reference(one, input_spec.samples) if isinstance(one, str) else ProblemKind.TYPE
+        if isinstance(read, ProblemKind):
+            return _problem(input_spec, read, _shown_picture(one))
+        references.append(read)
+    return references
+
+
+def _shown_picture(sent: object) -> str:
+    """What was sent for a picture, without any of its bytes."""
+    if not isinstance(sent, str) or len(sent) <= _SHOWN_CHARACTERS:
+        return _shown(sent)
+    return f"{len(sent)} characters"
 
 
 def _read_other(spec: ModelSpec, name: str, value: object) -> JsonValue | Problem:
@@ -149,9 +240,13 @@ def _problem(input_spec: InputSpec, kind: ProblemKind, sent: str | None) -> Prob
         sent=sent,
         allowed=input_spec.allowed,
         minimum=input_spec.minimum,
-        maximum=input_spec.length_max if input_spec.maximum is None else input_spec.maximum,
+        maximum=next((most for most in _ends(input_spec) if most is not None), None),
         options=() if input_spec.has_range else input_spec.values,
     )
+
+
+def _ends(input_spec: InputSpec) -> tuple[int | float | None, ...]:
+    return (input_spec.maximum, input_spec.length_max, input_spec.count_max)
 
 
 def _unknown(spec: ModelSpec, name: str, value: object) -> Problem:

@@ -80,7 +80,6 @@ def test_a_constant_is_told_whatever_the_job_asks() -> None:
         {
             "provider": "elsewhere",
             "remote_id": "flux",
-            "price_usd": "0.04",
             "mapping": [{"rule": "constant", "to": "numberResults", "value": 1}],
         }
     )
