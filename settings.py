@@ -7,7 +7,7 @@ this process, read once.
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import platformdirs
 from dotenv import dotenv_values
@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     vtrix_base_url: str = Field(
         "https://cloud.vtrix.ai/model/v1/generation", validation_alias="VTRIX_BASE_URL"
     )
+    route: Literal["order", "price", "latency"] = Field("order", validation_alias="DARKROOM_ROUTE")
+    on_unknown: Literal["hold", "fail", "resend"] = Field("hold", validation_alias="DARKROOM_ON_UNKNOWN")
     local_models: Path | None = Field(None, validation_alias="DARKROOM_LOCAL_MODELS")
 
     flower_basic_auth: SecretStr | None = Field(None, validation_alias="FLOWER_BASIC_AUTH")
@@ -96,6 +98,24 @@ class Settings(BaseSettings):
             "vtrix": self.vtrix_api_key,
         }
         return tuple(name for name, key in keys.items() if key is not None)
+
+    def arguments_of(self, provider: str) -> dict[str, object]:
+        """What the constructor of a provider takes, by name, as far as it is set here."""
+        shared = {"private_hosts": self.allow_private_urls}
+        match provider:
+            case "sandbox":
+                return {"latency_s": self.sandbox_latency_s}
+            case "wiro":
+                key, secret = self.wiro_api_key, self.wiro_api_secret
+                return {"base_url": self.wiro_base_url, "api_key": key, "api_secret": secret, **shared}
+            case "runware":
+                return {"base_url": self.runware_base_url, "api_key": self.runware_api_key, **shared}
+            case "bfl":
+                return {"base_url": self.bfl_base_url, "api_key": self.bfl_api_key, **shared}
+            case "vtrix":
+                return {"base_url": self.vtrix_base_url, "api_key": self.vtrix_api_key, **shared}
+            case _:
+                raise ValueError(f"nothing says what provider {provider!r} is built with")
 
     @field_validator("allow_private_urls", mode="before")
     @classmethod
