@@ -207,6 +207,7 @@ def are_open() -> ColumnElement[bool]:
     return (
         select(Attempt.id)
         .where(Attempt.job_id == Job.id, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
+        .correlate(Job)
         .exists()
     )
 
@@ -214,5 +215,8 @@ def are_open() -> ColumnElement[bool]:
 def was_written_off() -> ColumnElement[bool]:
     """SQL: an answer about a job's row was lost, and by decision it was to be bought again."""
     return (
-        select(Attempt.id).where(Attempt.job_id == Job.id, Attempt.state == AttemptState.WRITTEN_OFF).exists()
+        select(Attempt.id)
+        .where(Attempt.job_id == Job.id, Attempt.state == AttemptState.WRITTEN_OFF)
+        .correlate(Job)  # the statement around it may look at attempts too
+        .exists()
     )

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     cast,
     column,
+    false,
     func,
     or_,
     select,
@@ -25,6 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from models.attempt import Attempt
+from models.attempts import was_written_off
+from models.breaker import Breaker
 from models.campaign import Campaign
 from models.errors import NotFound
 from models.event import JobEvent
@@ -32,6 +35,7 @@ from models.job import Job
 from models.lifecycle import OPEN_ATTEMPTS, AttemptState, Outcome, Status
 from models.output import Output
 from models.project import Project
+from models.turns import OUT_CODES, OfferKey
 from models.worker import LOCK_NAMESPACE, Worker
 
 LOCKLESS_AFTER = timedelta(seconds=2)
@@ -45,6 +49,12 @@ RESTART_GRACE = timedelta(seconds=4)
 
 BIGINT_DIGITS = 18
 """Numbers of so many digits always fit PostgreSQL's bigint; a longer one is no number of ours."""
+
+LATELY = timedelta(hours=1)
+"""How far back an offer's latency is measured; providers have good and bad hours."""
+
+LATENCY_SAMPLE = 1000
+"""Finished attempts looked at, of all offers together: enough for medians, and read in milliseconds."""
 
 KILL_OVERDUE_AFTER = timedelta(seconds=2)
 """A worker learns of a kill within a second; when the job has not stopped by now, it is told again."""
@@ -100,6 +110,7 @@ class JobFilter:
     outcomes: tuple[Outcome, ...] | None = None
     campaign_id: int | None = None
     before_id: int | None = None  # keyset cursor: only jobs with a smaller id
+    is_held: bool | None = None
 
 
 def list_jobs(session: Session, project_id: int, wanted: JobFilter, limit: int) -> Sequence[Job]:
@@ -113,6 +124,8 @@ def list_jobs(session: Session, project_id: int, wanted: JobFilter, limit: int) 
         query = query.where(Job.campaign_id == wanted.campaign_id)
     if wanted.before_id is not None:
         query = query.where(Job.id < wanted.before_id)
+    if wanted.is_held is not None:
+        query = query.where(Job.held_at.is_not(None) if wanted.is_held else Job.held_at.is_(None))
     return session.scalars(query).all()
 
 
@@ -127,11 +140,11 @@ def attempts(session: Session, job_id: int) -> Sequence[Attempt]:
 
 
 def counted_attempts(session: Session, job_id: int) -> int:
-    """Failed submissions that used up an attempt: being told to wait does not."""
+    """Submissions that brought nothing and used up an attempt: being told to wait does not."""
     return session.execute(
         select(func.count()).where(
             Attempt.job_id == job_id,
-            Attempt.state == AttemptState.FAILED,
+            Attempt.state.in_([AttemptState.FAILED, AttemptState.WRITTEN_OFF]),
             Attempt.error_code.is_distinct_from("rate_limited"),
         )
     ).scalar_one()
@@ -213,47 +226,114 @@ def campaign_uuids(session: Session, campaign_ids: Collection[int]) -> dict[int,
 # --- dispatch --------------------------------------------------------------------------------------
 
 
-def ready_jobs(
-    session: Session, model_slugs: Collection[str], providers: Collection[str], limit: int
-) -> list[Row[Any]]:
-    """(id, model_slug, wanted_provider) of what waits, is due and can be served, in the order of its turn.
-
-    Plain priority, then age.  What cannot be served now, because its provider is
-    off or full, is passed over, so that it holds up nobody.  A job with an open
-    attempt wants the provider that has it: nobody else can go on with it.
-    """
-    wanted = func.coalesce(Attempt.provider, Job.wanted_providers[1])
-    rows: Result[Any] = session.execute(
-        select(Job.id, Job.model_slug, wanted.label("wanted_provider"))
-        .outerjoin(Attempt, _is_open_attempt_of_job())
-        .where(
-            Job.status == Status.QUEUE,
-            Job.dispatched_at.is_(None),
-            Job.held_at.is_(None),
-            Job.kill_requested_at.is_(None),
-            Job.run_at <= func.clock_timestamp(),
-            Job.model_slug.in_(model_slugs),
-            or_(wanted.is_(None), wanted.in_(providers)),
-        )
-        .order_by(Job.priority.desc(), Job.id)
-        .limit(limit)
-    )
-    return list(rows)
-
-
 def _is_open_attempt_of_job() -> ColumnElement[bool]:
     """At most one row of a job."""
     return (Attempt.job_id == Job.id) & Attempt.state.in_(OPEN_ATTEMPTS)
 
 
-def in_flight(session: Session) -> dict[str, int]:
-    """Jobs dispatched and not ended, by provider: the slots in use, counted."""
+def in_flight(session: Session) -> dict[OfferKey, int]:
+    """Jobs dispatched and not ended, by offer: the slots in use, counted."""
     rows = session.execute(
-        select(Job.provider, func.count())
+        select(Job.provider, Job.model_slug, func.count())
         .where(Job.dispatched_at.is_not(None), Job.outcome.is_(None))
-        .group_by(Job.provider)
+        .group_by(Job.provider, Job.model_slug)
     )
-    return {str(provider): count for provider, count in rows}
+    return {(str(provider), slug): count for provider, slug, count in rows}
+
+
+def breakers(session: Session) -> Sequence[Breaker]:
+    """The breakers of all offers that ever gave trouble."""
+    return session.scalars(select(Breaker).order_by(Breaker.provider, Breaker.model_slug)).all()
+
+
+def latencies(session: Session) -> dict[OfferKey, float]:
+    """Seconds from intent to picture, by offer: the median of what was finished lately.
+
+    An offer that has finished nothing lately is not among them.
+    """
+    lately = (
+        select(Attempt.job_id, Attempt.provider, Attempt.intended_at, Attempt.finished_at)
+        .where(
+            Attempt.state == AttemptState.DONE,
+            Attempt.finished_at > func.statement_timestamp() - LATELY,
+        )
+        .order_by(Attempt.finished_at.desc())
+        .limit(LATENCY_SAMPLE)
+        .subquery()
+    )
+    took_s = func.extract("epoch", lately.c.finished_at - lately.c.intended_at)
+    rows = session.execute(
+        select(lately.c.provider, Job.model_slug, func.percentile_cont(0.5).within_group(took_s))
+        .join(Job, Job.id == lately.c.job_id)
+        .group_by(lately.c.provider, Job.model_slug)
+    )
+    return {(provider, slug): float(seconds) for provider, slug, seconds in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """A job's failed attempts at one offer; `is_out`: one of them would come again, so it never goes back."""
+
+    count: int
+    is_out: bool
+
+
+def failures_by_offer(session: Session, job_ids: Collection[int]) -> dict[int, dict[str, Failures]]:
+    """The failures of each job that has any, by provider."""
+    rows = session.execute(
+        select(
+            Attempt.job_id,
+            Attempt.provider,
+            func.count(),
+            func.coalesce(func.bool_or(Attempt.error_code.in_(OUT_CODES)), false()),
+        )
+        .where(
+            Attempt.job_id.in_(job_ids),
+            Attempt.state.in_([AttemptState.FAILED, AttemptState.WRITTEN_OFF]),
+        )
+        .group_by(Attempt.job_id, Attempt.provider)
+    )
+    failures: dict[int, dict[str, Failures]] = defaultdict(dict)
+    for job_id, provider, count, is_out in rows:
+        failures[job_id][provider] = Failures(count, is_out)
+    return dict(failures)
+
+
+# --- held jobs -------------------------------------------------------------------------------------
+
+
+def held_jobs(session: Session, limit: int, project_id: int | None = None) -> list[tuple[Job, Attempt]]:
+    """Jobs that wait for a person, each with the attempt whose answer was lost, longest held first."""
+    query = (
+        select(Job, Attempt)
+        .join(Attempt, _is_open_attempt_of_job())
+        .where(Job.held_at.is_not(None))
+        .order_by(Job.held_at, Job.id)
+        .limit(limit)
+    )
+    if project_id is not None:
+        query = query.where(Job.project_id == project_id)
+    return [(row.Job, row.Attempt) for row in session.execute(query)]
+
+
+def held_count(session: Session, project_id: int | None = None) -> int:
+    """How many jobs wait for a person."""
+    query = select(func.count()).where(Job.held_at.is_not(None))
+    if project_id is not None:
+        query = query.where(Job.project_id == project_id)
+    return session.execute(query).scalar_one()
+
+
+def held_by_offer(session: Session) -> dict[OfferKey, int]:
+    """How many jobs wait for a person, by the offer whose answer was lost."""
+    rows = session.execute(
+        select(Attempt.provider, Job.model_slug, func.count())
+        .select_from(Job)
+        .join(Attempt, _is_open_attempt_of_job())
+        .where(Job.held_at.is_not(None))
+        .group_by(Attempt.provider, Job.model_slug)
+    )
+    return {(provider, slug): count for provider, slug, count in rows}
 
 
 # --- workers ---------------------------------------------------------------------------------------
@@ -355,7 +435,10 @@ def jobs_in_hands(session: Session, worker_id: int) -> list[Row[Any]]:
 
 
 def unheld_kills(session: Session, limit: int) -> list[Row[Any]]:
-    """(id, claim, attempt_id, provider, ticket, waited) of killed jobs that no worker holds, oldest first."""
+    """Killed jobs that no worker runs, oldest first.
+
+    (id, claim, attempt_id, provider, ticket, was_written_off, waited) of each.
+    """
     waited = func.clock_timestamp() - Job.kill_requested_at
     rows: Result[Any] = session.execute(
         select(
@@ -364,6 +447,7 @@ def unheld_kills(session: Session, limit: int) -> list[Row[Any]]:
             Attempt.id.label("attempt_id"),
             Attempt.provider,
             Attempt.ticket,
+            was_written_off().label("was_written_off"),
             waited.label("waited"),
         )
         .outerjoin(Attempt, _is_open_attempt_of_job())

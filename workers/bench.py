@@ -9,6 +9,7 @@ import catalogue
 import providers
 import storage
 from broker import Broker
+from catalogue import Offer
 from models.session import Database
 from providers.base import Provider
 from settings import Settings
@@ -28,10 +29,10 @@ class Bench:
     providers: Mapping[str, Provider]
     storage: Storage
 
-    def offers(self) -> dict[str, tuple[str, ...]]:
-        """The providers that are on, by model, in the catalogue's order."""
+    def offers(self) -> dict[str, tuple[Offer, ...]]:
+        """The offers whose providers are on, by model, in the catalogue's order."""
         return {
-            spec.slug: tuple(offer.provider for offer in spec.offers if offer.provider in self.providers)
+            spec.slug: tuple(offer for offer in spec.offers if offer.provider in self.providers)
             for spec in self.catalogue.models
         }
 

@@ -13,7 +13,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
@@ -42,19 +42,19 @@ from providers.base import (
     Ticket,
 )
 from providers.errors import (
-    Billed,
     MalformedResponse,
     ProviderError,
     ProviderFault,
-    RateLimited,
     SubmissionUnknown,
     TimedOut,
 )
 from storage.errors import StorageError
+from workers import breakers
 from workers.bench import Bench
 from workers.computing import compute
 from workers.imprint import NotAPicture, imprint, inspect
-from workers.retry import Trouble, next_delay
+from workers.retry import Onward, Trouble, after_failure, trouble_of
+from workers.routing import candidates
 from workers.running import StopReason, StopSignal
 
 DEADLINE_S = 600.0
@@ -413,18 +413,36 @@ class _Generation:
             request_id=error.request_id,
             billed=error.billed,
         )
-        trouble = Trouble(
-            # What may have been billed is not bought again.
-            retryable=error.retryable and error.billed is Billed.NO,
-            retry_after_s=error.retry_after_s,
-            counts=not isinstance(error, RateLimited),
-        )
-        counted = self._write(lambda session: queries.counted_attempts(session, self._claim.job_id))
-        delay = next_delay(trouble, counted + trouble.counts, random.random())  # noqa: S311 - spreads retries
-        if delay is None:
+        onward = self._onward(attempt, trouble_of(error))
+        if onward is None:
             return self._failed(failure, attempt)
-        self._write(lambda session: transitions.retry(session, self._claim, attempt.id, failure, delay))
-        return _FinishedEarly(Finish(Ending.RETRYING, failure.message, delay))
+        if failure.state is AttemptState.UNKNOWN:
+            failure = replace(failure, state=AttemptState.WRITTEN_OFF)
+        self._write(
+            lambda session: transitions.retry(session, self._claim, attempt.id, failure, onward.delay)
+        )
+        return _FinishedEarly(Finish(Ending.RETRYING, failure.message, onward.delay))
+
+    def _onward(self, attempt: Assigned, trouble: Trouble) -> Onward | None:
+        """When and whether the job goes on, by all that is known of it and of its offers."""
+        on = self._bench.offers()
+
+        def decide(session: Session) -> Onward | None:
+            job = queries.job(session, self._claim.job_id)
+            failures = queries.failures_by_offer(session, [job.id]).get(job.id, {})
+            sold_by = [offer.provider for offer in on.get(job.model_slug, ())]
+            return after_failure(
+                trouble,
+                attempt.provider,
+                candidates(job, sold_by, failures),
+                tried=failures,
+                shut=breakers.shut(session, job.model_slug),
+                counted_attempts=queries.counted_attempts(session, job.id) + trouble.counts,
+                on_unknown=job.on_unknown,
+                jitter=random.random(),  # noqa: S311 - spreads retries
+            )
+
+        return self._write(decide)
 
     def _failed(self, failure: Failure, attempt: Assigned) -> _FinishedEarly:
         self._write(lambda session: transitions.fail(session, self._claim, failure, attempt.id))

@@ -1,9 +1,29 @@
-"""Whether a failed attempt is followed by another, and when.  Pure: no clock, no database."""
+"""Whether a job goes on after a failed attempt, and when.  Pure: no clock, no database.
 
+A failure may be followed by another attempt only when it provably cost nothing, or
+when the job's policy is to buy again what may have cost something; and never when the
+job itself is at fault, because then it would fail anywhere.
+"""
+
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-MAX_ATTEMPTS = 3
+from models.lifecycle import OnUnknown
+from providers.errors import (
+    AccountError,
+    Billed,
+    CallerError,
+    Forgotten,
+    ProviderError,
+    RateLimited,
+    SubmissionUnknown,
+    Unsupported,
+)
+
+ATTEMPTS_BESIDES_OFFERS = 2
+"""Counted attempts of a job: one at each of its offers, and this many more."""
+
 FIRST_DELAY_S = 2.0
 LONGEST_DELAY_S = 300.0
 RATE_LIMIT_DELAY_S = 5.0
@@ -15,29 +35,95 @@ class Trouble:
     """What a failed attempt says about another one.
 
     Attributes:
-        retryable: another attempt may succeed.
+        is_the_jobs: the job is at fault: it would fail anywhere.
+        is_out: this offer will not do for this job, whatever happens; another may.
+        may_repeat: another attempt at the same offer may succeed.
+        billed: whether this one cost money.
         retry_after_s: what the provider asked for; None when it did not say.
-        counts: the attempt uses up one of `MAX_ATTEMPTS`; being told to wait does not.
+        counts: it uses up one of the job's attempts; being told to wait does not.
     """
 
-    retryable: bool
+    is_the_jobs: bool
+    is_out: bool
+    may_repeat: bool
+    billed: Billed
     retry_after_s: float | None
     counts: bool
 
 
-def next_delay(trouble: Trouble, counted_attempts: int, jitter: float) -> timedelta | None:
-    """How long to wait before the next attempt; None when there is none.
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """Another attempt: after `delay`; `elsewhere` when an offer stands ready that the job has not tried."""
+
+    delay: timedelta
+    elsewhere: bool
+
+
+def trouble_of(error: ProviderError) -> Trouble:
+    """What an error says about another attempt."""
+    return Trouble(
+        is_the_jobs=isinstance(error, CallerError) and not isinstance(error, Unsupported),
+        is_out=isinstance(error, AccountError | Unsupported),
+        # What was lost says nothing against the offer: whether it is bought again is a matter of money.
+        may_repeat=error.retryable or isinstance(error, SubmissionUnknown | Forgotten),
+        billed=error.billed,
+        retry_after_s=error.retry_after_s,
+        counts=not isinstance(error, RateLimited),
+    )
+
+
+def after_failure(
+    trouble: Trouble,
+    here: str,
+    offers: Sequence[str],
+    *,
+    tried: Collection[str],
+    shut: Collection[str],
+    counted_attempts: int,
+    on_unknown: OnUnknown,
+    jitter: float,
+) -> Onward | None:
+    """When the job goes on; None when it ends.
 
     Args:
         trouble: how the latest attempt failed.
+        here: the provider of that attempt.
+        offers: who may make the picture, as `routing.candidates` says: `here` among them, unless it was
+            turned off meanwhile.
+        tried: providers at which the job has failed before.
+        shut: providers whose breaker lets nobody through now.
         counted_attempts: attempts that were used up, the latest included if it counts.
+        on_unknown: the job's policy about what may have cost money.
         jitter: 0..1, chosen by the caller; spreads retries that failed together.
     """
-    if not trouble.retryable or counted_attempts >= MAX_ATTEMPTS:
+    if trouble.is_the_jobs or not _may_buy_again(trouble.billed, on_unknown):
         return None
+    others = [name for name in offers if name != here]
+    may_stay = here in offers and trouble.may_repeat and not trouble.is_out
+    if not others and not may_stay:
+        return None
+    if counted_attempts >= ATTEMPTS_BESIDES_OFFERS + len({*offers, here}):
+        return None
+    if any(name not in tried and name not in shut for name in others):
+        return Onward(timedelta(0), elsewhere=True)
+    return Onward(_backoff(trouble, counted_attempts, jitter), elsewhere=False)
+
+
+def _may_buy_again(billed: Billed, on_unknown: OnUnknown) -> bool:
+    match billed:
+        case Billed.NO:
+            return True
+        case Billed.UNKNOWN:
+            return on_unknown is OnUnknown.RESEND
+        case Billed.YES:
+            return False
+
+
+def _backoff(trouble: Trouble, counted_attempts: int, jitter: float) -> timedelta:
+    """How long everybody is left alone."""
     if trouble.retry_after_s is not None:
         return timedelta(seconds=min(LONGEST_ASKED_S, trouble.retry_after_s) * (1 + 0.1 * jitter))
     if not trouble.counts:
         return timedelta(seconds=RATE_LIMIT_DELAY_S * (0.5 + jitter))
-    doubled = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** max(0, counted_attempts - 1))
-    return timedelta(seconds=doubled * (0.5 + 0.5 * jitter))
+    doublings = min(max(0, counted_attempts - 1), 10)  # far beyond the longest
+    return timedelta(seconds=min(LONGEST_DELAY_S, FIRST_DELAY_S * 2**doublings) * (0.5 + 0.5 * jitter))

@@ -15,7 +15,9 @@ from models.job import Job
 from models.lifecycle import AttemptState, Billed, OnUnknown, Outcome, Route, Status, StopOutcome
 from models.session import Database
 from models.transitions import Claim, NewJob, NewOutput
+from models.turns import ready_jobs
 
+SANDBOX = [("sandbox", "a/b")]
 A_PICTURE = NewOutput("0.png", "key", "ab/0.png", "image/png", 10, "00", 64, 64, 42)
 
 
@@ -205,7 +207,7 @@ def test_a_retry_waits_and_keeps_the_failed_attempt(database, claim, worker_id):
         transitions.retry(session, claim, attempt.id, Failure("unavailable", "503"), timedelta(seconds=60))
 
     with database.transaction() as session:
-        assert queries.ready_jobs(session, ["a/b"], ["sandbox"], 10) == []  # not due yet
+        assert ready_jobs(session, SANDBOX, SANDBOX, 10) == []  # not due yet
         assert [(a.state, a.error_code) for a in queries.attempts(session, claim.job_id)] == [
             (AttemptState.FAILED, "unavailable")
         ]
@@ -279,7 +281,7 @@ def test_a_rescued_job_with_an_open_attempt_is_killed_not_cancelled(database, cl
         assert not transitions.cancel(session, claim.job_id)
         assert transitions.request_kill(session, claim.job_id)
         assert [row.ticket for row in queries.unheld_kills(session, 10)] == [{"id": "t"}]
-        assert queries.ready_jobs(session, ["a/b"], ["sandbox"], 10) == []  # not run again meanwhile
+        assert ready_jobs(session, SANDBOX, SANDBOX, 10) == []  # not run again meanwhile
 
 
 def test_a_recalled_job_refuses_its_first_message(database, claim, worker_id):
@@ -310,20 +312,6 @@ def test_a_row_submitted_twice_is_one_job(database, project_id):
     assert [job.is_new for job in first] == [True, True, False]
     assert [job.is_new for job in second] == [False, False, False]
     assert [job.id for job in first] == [job.id for job in second]
-
-
-def test_turns_go_by_priority_then_age(database, project_id):
-    with database.transaction() as session:
-        low, high, also_high = transitions.enqueue(
-            session, [NewJob(project_id, "a/b", {}, priority=priority) for priority in (0, 5, 5)]
-        )
-
-    with database.transaction() as session:
-        assert [row.id for row in queries.ready_jobs(session, ["a/b"], ["sandbox"], 10)] == [
-            high.id,
-            also_high.id,
-            low.id,
-        ]
 
 
 def test_what_a_job_asks_for_is_kept(database, project_id):

@@ -496,16 +496,3 @@ def test_a_nul_in_what_a_provider_says_is_no_trouble(bench, provider, dispatched
 
     assert finish.ending is Ending.FAILED
     assert _job(bench, claim).error_message == "no"
-
-
-def test_an_open_attempt_wants_its_own_provider(bench, dispatched, worker_id):
-    claim = dispatched()
-    _die_after_submitting(bench, claim, worker_id)
-    model = "black-forest-labs/flux-pro-1-1"
-
-    with bench.database.transaction() as session:
-        [waiting] = queries.ready_jobs(session, [model], ["sandbox"], 10)
-        elsewhere = queries.ready_jobs(session, [model], ["wiro"], 10)
-
-    assert waiting.wanted_provider == "sandbox"
-    assert elsewhere == []

@@ -1,49 +1,173 @@
 """Which provider makes a job's picture."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 
-from workers.routing import Pick, choose
+import pytest
+
+from models.lifecycle import Route
+from workers.routing import Market, Pick, candidates, choose
 
 OFFERS = {"a/b": ["first", "second"], "c/d": ["second"]}
 QUEUES = {"first": "local", "second": "remote"}
+PRICES = {"first": Decimal("0.05"), "second": Decimal("0.04")}
 
 
 @dataclass
 class Waiting:
     id: int
     model_slug: str = "a/b"
-    wanted_provider: str | None = None
+    wanted_providers: Sequence[str] | None = None
+    route: Route = Route.ORDER
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    open_provider: str | None = None
+
+
+@dataclass
+class Failed:
+    count: int = 1
+    is_out: bool = False
+
+
+def _price(_job_id: int, provider: str) -> Decimal | None:
+    return PRICES.get(provider)
+
+
+def _choose(waiting, failures=None, **market) -> list[Pick]:
+    """With slots for everybody, and nothing else to say."""
+    facts = {"offers": OFFERS, "queues": QUEUES, "free_slots": {"local": 9, "remote": 9}} | market
+    return choose(waiting, Market(**facts), failures or {}, _price)
+
+
+def _providers(waiting, **given) -> list[str]:
+    return [pick.provider for pick in _choose(waiting, **given)]
 
 
 def test_the_first_offer_with_a_free_slot_is_taken():
-    picks = choose([Waiting(1), Waiting(2)], OFFERS, QUEUES, {"local": 1, "remote": 1})
+    picks = _choose([Waiting(1), Waiting(2)], free_slots={"local": 1, "remote": 1})
 
     assert picks == [Pick(1, "first"), Pick(2, "second")]
 
 
 def test_no_more_is_picked_than_there_are_slots():
-    picks = choose([Waiting(n) for n in range(5)], OFFERS, QUEUES, {"local": 2, "remote": 0})
+    picks = _choose([Waiting(n) for n in range(5)], free_slots={"local": 2, "remote": 0})
 
     assert [pick.job_id for pick in picks] == [0, 1]
 
 
 def test_providers_of_one_queue_share_its_slots():
-    picks = choose([Waiting(n) for n in range(9)], OFFERS, dict.fromkeys(QUEUES, "remote"), {"remote": 4})
+    one_queue = dict.fromkeys(QUEUES, "remote")
+
+    picks = _choose([Waiting(n) for n in range(9)], queues=one_queue, free_slots={"remote": 4})
 
     assert len(picks) == 4
 
 
 def test_a_pinned_provider_is_waited_for():
-    picks = choose([Waiting(1, wanted_provider="first")], OFFERS, QUEUES, {"local": 0, "remote": 5})
+    pinned = Waiting(1, wanted_providers=["first"])
 
-    assert picks == []
+    assert _choose([pinned], free_slots={"local": 0, "remote": 5}) == []
 
 
 def test_a_job_whose_provider_is_full_does_not_hold_up_the_next():
-    full = Waiting(1, wanted_provider="first")
+    full = Waiting(1, wanted_providers=["first"])
 
-    assert choose([full, Waiting(2, "c/d")], OFFERS, QUEUES, {"remote": 1}) == [Pick(2, "second")]
+    assert _choose([full, Waiting(2, "c/d")], free_slots={"remote": 1}) == [Pick(2, "second")]
 
 
 def test_a_model_nobody_sells_waits():
-    assert choose([Waiting(1, "no/body")], OFFERS, QUEUES, {"local": 1}) == []
+    assert _choose([Waiting(1, "no/body")]) == []
+
+
+def test_the_order_of_the_job_goes_before_that_of_the_catalogue():
+    assert _providers([Waiting(1, wanted_providers=["second", "first"])]) == ["second"]
+
+
+def test_what_cannot_express_the_job_is_passed_over():
+    assert _providers([Waiting(1, excluded={"first": "has no seed"})]) == ["second"]
+
+
+def test_where_the_job_has_failed_comes_last():
+    assert _providers([Waiting(1)], failures={1: {"first": Failed()}}) == ["second"]
+    assert _providers([Waiting(1)], failures={1: {"first": Failed(1), "second": Failed(2)}}) == ["first"]
+
+
+def test_where_the_job_has_failed_for_good_it_never_goes_back():
+    pinned = Waiting(1, wanted_providers=["first"])
+
+    assert _choose([pinned], failures={1: {"first": Failed(is_out=True)}}) == []
+
+
+def test_by_price_the_cheapest_is_taken():
+    assert _providers([Waiting(1, route=Route.PRICE)]) == ["second"]
+
+
+def test_by_price_what_nobody_knows_the_price_of_comes_last():
+    offers = {"a/b": ["a secret", "first"]}
+
+    assert _providers(
+        [Waiting(1, route=Route.PRICE)], offers=offers, queues=dict.fromkeys(offers["a/b"], "local")
+    ) == ["first"]
+
+
+def test_by_latency_the_fastest_is_taken():
+    latencies = {("first", "a/b"): 9.0, ("second", "a/b"): 3.0}
+
+    assert _providers([Waiting(1, route=Route.LATENCY)], latencies=latencies) == ["second"]
+
+
+def test_an_offer_nobody_has_measured_is_tried_by_one_job_at_a_time():
+    by_latency = [Waiting(n, route=Route.LATENCY) for n in range(3)]
+    latencies = {("first", "a/b"): 9.0}
+
+    assert _providers(by_latency, latencies=latencies) == ["second", "first", "first"]
+    assert _providers(by_latency, latencies=latencies, busy={("second", "a/b")}) == ["first"] * 3
+
+
+@pytest.mark.parametrize("route", Route)
+def test_failures_weigh_more_than_any_route(route):
+    job = Waiting(1, route=route)
+    latencies = {("first", "a/b"): 1.0, ("second", "a/b"): 1.0}
+
+    for failed, other in (("first", "second"), ("second", "first")):
+        assert _providers([job], failures={1: {failed: Failed()}}, latencies=latencies) == [other]
+
+
+def test_nobody_is_sent_where_a_breaker_is_open():
+    assert _providers([Waiting(1), Waiting(2, "c/d")], shut={("second", "c/d")}) == ["first"]
+
+
+def test_a_breaker_shuts_one_offer_not_the_whole_provider():
+    assert _providers([Waiting(1, wanted_providers=["second"])], shut={("second", "c/d")}) == ["second"]
+
+
+def test_one_job_tries_an_offer_and_the_others_go_elsewhere():
+    picks = _choose([Waiting(n) for n in range(3)], probed={("first", "a/b")})
+
+    assert picks == [Pick(0, "first", is_probe=True), Pick(1, "second"), Pick(2, "second")]
+
+
+def test_those_who_want_no_other_wait_while_one_tries():
+    pinned = [Waiting(n, wanted_providers=["first"]) for n in range(3)]
+
+    assert [pick.job_id for pick in _choose(pinned, probed={("first", "a/b")})] == [0]
+
+
+@pytest.mark.parametrize("doors", ["shut", "probed"])
+def test_what_is_begun_is_gone_on_with_breaker_or_not(doors):
+    begun = [Waiting(n, open_provider="second", excluded={"second": "changed"}) for n in range(2)]
+
+    picks = _choose(begun, failures={0: {"second": Failed(is_out=True)}}, **{doors: {("second", "a/b")}})
+
+    assert picks == [Pick(0, "second"), Pick(1, "second")]
+
+
+def test_what_is_begun_waits_for_a_slot_where_it_was_begun():
+    assert _choose([Waiting(1, open_provider="first")], free_slots={"local": 0, "remote": 5}) == []
+
+
+def test_candidates_are_on_wanted_able_and_not_out():
+    job = Waiting(1, wanted_providers=["d", "c", "off", "b", "a"], excluded={"b": "too large"})
+
+    assert candidates(job, ["a", "b", "c", "d"], {"c": Failed(is_out=True), "a": Failed(3)}) == ["d", "a"]
