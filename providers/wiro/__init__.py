@@ -124,7 +124,7 @@ class Provider:
         taskid, submitted_at = _read(ticket)
         task = self._look(taskid)
         if task is None:
-            return reading.cannot_be_stopped_unseen(submitted_at, self._now())
+            return reading.cannot_be_stopped_unseen(taskid, submitted_at, self._now())
         for verb in reading.verbs_to_stop(task):
             outcome = reading.outcome(task) or self._stop(verb, taskid)
             if outcome is not None:

@@ -3,7 +3,7 @@
 What its documents promise, contradict and leave out, and what is made of it:
 
 - A refusal is HTTP 200 with `result: false`, a number for its family and a sentence.  Number 0 is said of
-  wrong parameters and of broken servers alike, so the sentence decides (`_MEANINGS`).  A sentence that is
+  wrong parameters and of broken servers alike, so the sentence decides (`refusals.py`).  A sentence that is
   documented nowhere is taken for a refusal of this job, which is neither sent again nor sent elsewhere; one
   that speaks of a fault of theirs, or none at all, may hide a task that runs.
 - An answer with a task's id is a ticket, whatever else it says: asked about, a task that is none costs
@@ -19,29 +19,26 @@ What its documents promise, contradict and leave out, and what is made of it:
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 
 from pydantic import JsonValue
 
 from providers.base import CancelOutcome, Done, Failed, Progress, RemoteOutput, Running
 from providers.errors import (
-    BadCredentials,
     Billed,
     ContentRefused,
     Forgotten,
     GenerationFailed,
-    InsufficientBalance,
     InvalidParameters,
     MalformedResponse,
     ProviderError,
-    RateLimited,
     SubmissionUnknown,
     Unavailable,
     Unsupported,
 )
 from providers.http import Answer, refused_purchase, refused_question, shortened
-from providers.reading import identifier, mapping, mappings, text, usd, web_address
+from providers.reading import identifier, mappings, text, usd, web_address
+from providers.wiro.refusals import Refusal, refusal_in
 
 GRACE_S = 60.0
 """For so long a task may be unknown, or in error before it began, without its meaning anything."""
@@ -49,25 +46,6 @@ GRACE_S = 60.0
 PACES = ((15.0, 2.0), (60.0, 5.0))
 SLOWEST_PACE_S = 10.0
 """Up to this age in seconds, ask every so many; as Wiro's own client does (github.com/wiroai/Wiro-MCP)."""
-
-_FAMILIES: dict[int, type[ProviderError]] = {
-    96: RateLimited,
-    97: InsufficientBalance,
-    98: BadCredentials,
-    99: BadCredentials,
-}
-_MEANINGS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), kind)
-    for pattern, kind in (
-        (r"concurrent task limit", RateLimited),
-        (r"insufficient balance", InsufficientBalance),
-        (r"^request (parameters?|files?)\b|^invalid-parameters", InvalidParameters),
-        (r"authorization|signature authentication|sign in|^requested ip ", BadCredentials),
-        (r"suspended|permission|not available for your team|tool-not-accessible", BadCredentials),
-        (r"slug-owner-project-not-exist|error parsing url", Unsupported),
-    )
-)
-"""What the sentences of https://wiro.ai/docs/error-reference mean, read 2026-11-20."""
 
 _THEIR_FAULT = re.compile(
     r"internal|server|database|time(d )?-?out|try again|unexpected error|went wrong|unavailable",
@@ -82,25 +60,6 @@ _NO_PEXIT = {"", "null", "none"}
 _SUCCESS = re.compile(r"0+(\.0+)?")
 _NO_ID = {"0", "null", "none", "undefined"}
 _NOT_FOUND = 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """A refusal in Wiro's words.
-
-    Attributes:
-        family: the number of its kind; None when it has none.
-        words: empty when it has none.
-    """
-
-    family: int | None
-    words: str
-
-    def meaning(self) -> type[ProviderError] | None:
-        """The error that it is; None when the documents do not say."""
-        if self.family in _FAMILIES:
-            return _FAMILIES[self.family]
-        return next((kind for pattern, kind in _MEANINGS if pattern.search(self.words)), None)
 
 
 # --- the answer to a purchase --------------------------------------------------------------------------
@@ -122,13 +81,16 @@ def taken(answer: Answer) -> str:
     taskid = identifier(body.get("taskid"))
     if taskid is not None and taskid.lower() not in _NO_ID:
         return taskid
-    refusal = _refusal(answer, body)
+    refusal = refusal_in(answer, body)
     if refusal is None:
         raise _unclear(answer, f"a success without a task's id: {answer.excerpt()}")
     raise _refused_run(answer, refusal)
 
 
-def _refused_run(answer: Answer, refusal: _Refusal) -> ProviderError:
+def _refused_run(answer: Answer, refusal: Refusal) -> ProviderError:
+    if answer.status >= 500 and not refusal.has_own_number:
+        # Sentences in front of a broken server prove nothing.
+        return refused_purchase(answer, refusal.words or answer.excerpt())
     kind = refusal.meaning()
     if kind is None and (refusal.family == _NOT_FOUND or answer.status == 404):
         kind = Unsupported
@@ -136,7 +98,7 @@ def _refused_run(answer: Answer, refusal: _Refusal) -> ProviderError:
         return refused_purchase(answer, refusal.words or answer.excerpt())
     if kind is None and (not refusal.words or _THEIR_FAULT.search(refusal.words)):
         return _unclear(answer, refusal.words or f"a refusal without a reason: {answer.excerpt()}")
-    return _error(kind or InvalidParameters, answer, refusal)
+    return refusal.error(kind or InvalidParameters, answer)
 
 
 def _unclear(answer: Answer, why: str) -> SubmissionUnknown:
@@ -155,7 +117,7 @@ def task(answer: Answer, taskid: str) -> Mapping[str, JsonValue] | None:
         ProviderError: it says nothing about the task.
     """
     body = _body(answer)
-    refusal = _refusal(answer, body)
+    refusal = refusal_in(answer, body)
     if refusal is not None:
         if _NO_SUCH_TASK.search(refusal.words):
             return None
@@ -178,7 +140,7 @@ def stopped(answer: Answer, taskid: str) -> CancelOutcome | None:
         ProviderError: it says nothing about the task.
     """
     body = _body(answer)
-    refusal = _refusal(answer, body)
+    refusal = refusal_in(answer, body)
     if refusal is None:
         # A yes without a task, or with one that is still about to stop, is a yes.
         return outcome(_ours(body, taskid) or {}) or CancelOutcome.CANCELLED
@@ -196,11 +158,11 @@ def _body(answer: Answer) -> Mapping[str, JsonValue]:
         raise
 
 
-def _refused_question(answer: Answer, refusal: _Refusal) -> ProviderError:
+def _refused_question(answer: Answer, refusal: Refusal) -> ProviderError:
     kind = refusal.meaning()
     if kind is None and not answer.is_ok:
         return refused_question(answer, refusal.words or answer.excerpt())
-    return _error(kind or Unavailable, answer, refusal)
+    return refusal.error(kind or Unavailable, answer)
 
 
 def _ours(body: Mapping[str, JsonValue], taskid: str) -> Mapping[str, JsonValue] | None:
@@ -221,9 +183,9 @@ def progress(task: Mapping[str, JsonValue] | None, taskid: str, submitted_at: fl
         case "task_postprocess_end":
             return _ended(task, taskid)
         case "task_cancel":
-            return _failed(task, taskid, "it was cancelled or killed at wiro", None)
+            return _failed(task, taskid, "it was cancelled or killed there", _cost(task))
         case "task_error" if _is_stuck(task, submitted_at, now):
-            return _failed(task, taskid, "it could not begin", Billed.NO)
+            return _failed(task, taskid, "it could not begin", _cost_of_failure(task))
         case "":
             raise MalformedResponse(f"wiro says no status of task {taskid}", request_id=taskid)
         case status:
@@ -246,14 +208,14 @@ def verbs_to_stop(task: Mapping[str, JsonValue]) -> tuple[str, ...]:
     return ("Cancel", "Kill") if task.get("status") == "task_queue" else ("Kill",)
 
 
-def cannot_be_stopped_unseen(submitted_at: float, now: float) -> CancelOutcome:
+def cannot_be_stopped_unseen(taskid: str, submitted_at: float, now: float) -> CancelOutcome:
     """What can be done about a task that Wiro does not know.
 
     Raises:
         Unavailable: it may be known in a moment.
     """
     if now - submitted_at < GRACE_S:
-        raise Unavailable("wiro does not know the task yet, so it cannot stop it")
+        raise Unavailable("wiro does not know the task yet, so it cannot stop it", request_id=taskid)
     return CancelOutcome.CANNOT_CANCEL
 
 
@@ -261,18 +223,14 @@ def _ended(task: Mapping[str, JsonValue], taskid: str) -> Done | Failed:
     pexit = text(task.get("pexit")).strip()
     pictures = _pictures(task)
     if pexit.lower() not in _NO_PEXIT and not _SUCCESS.fullmatch(pexit):
-        return _failed(task, taskid, f"it ended with exit code {shortened(pexit)}", Billed.NO)
-    if not pictures:
-        return _failed(task, taskid, "it ended without a picture", None)
+        return _failed(task, taskid, f"it ended with exit code {shortened(pexit)}", _cost_of_failure(task))
     # A success is charged for: a cost of nothing is one that is not settled yet.
-    return Done(pictures, _cost(task) or None)
+    cost = _cost(task) or None
+    return Done(pictures, cost) if pictures else _failed(task, taskid, "it ended without a picture", cost)
 
 
-def _failed(task: Mapping[str, JsonValue], taskid: str, why: str, documented: Billed | None) -> Failed:
-    """A failure, billed as the task itself says, else as documented."""
-    cost = _cost(task)
-    if cost is None and documented is Billed.NO:
-        cost = Decimal(0)  # "Only successful tasks are billed": https://wiro.ai/docs/tasks, read 2026-11-20
+def _failed(task: Mapping[str, JsonValue], taskid: str, why: str, cost: Decimal | None) -> Failed:
+    """A failure, billed if it cost something."""
     billed = Billed.UNKNOWN if cost is None else Billed.YES if cost else Billed.NO
     said = _last_line(task.get("debugerror"))
     kind = ContentRefused if _MODERATED.search(said) else GenerationFailed
@@ -308,6 +266,14 @@ def _cost(task: Mapping[str, JsonValue]) -> Decimal | None:
     return usd(task.get("totalcost"))
 
 
+def _cost_of_failure(task: Mapping[str, JsonValue]) -> Decimal:
+    """What it says; else nothing, since "only successful tasks are billed".
+
+    https://wiro.ai/docs/tasks, read 2026-11-20.
+    """
+    return _cost(task) or Decimal(0)
+
+
 def _fraction(task: Mapping[str, JsonValue]) -> float | None:
     said = _PERCENTAGE.search(_last_line(task.get("debugoutput")))
     return min(1.0, float(said[1] or said[2]) / 100) if said else None
@@ -325,45 +291,3 @@ def _last_line(said: JsonValue) -> str:
 
 def _pace_s(age_s: float) -> float:
     return next((pace_s for until_s, pace_s in PACES if age_s < until_s), SLOWEST_PACE_S)
-
-
-# --- refusals ------------------------------------------------------------------------------------------
-
-
-def _refusal(answer: Answer, body: Mapping[str, JsonValue]) -> _Refusal | None:
-    """What Wiro refuses with, by HTTP or in its body; None when it does not."""
-    if answer.is_ok and body.get("result") in (True, None, "true"):
-        return None
-    said = [_one(entry) for entry in _entries(body)]
-    families = [family for family, _ in said if family is not None]
-    words = "; ".join(dict.fromkeys(words for _, words in said if words))
-    return _Refusal(families[0] if families else None, shortened(words))
-
-
-def _entries(body: Mapping[str, JsonValue]) -> list[JsonValue]:
-    errors = body.get("errors")
-    given = errors if isinstance(errors, list) else [errors]
-    return [*given, body.get("message"), body.get("error")]
-
-
-def _one(entry: JsonValue) -> tuple[int | None, str]:
-    """The family and the words of an error: a sentence, `{code, message}` or `{code, msg}`."""
-    if not isinstance(entry, dict):
-        return None, text(entry)
-    family = text(entry.get("code"))
-    words = (
-        text(entry.get("message"))
-        or text(entry.get("msg"))
-        or text(mapping(entry.get("error")).get("message"))
-    )
-    return int(family) if re.fullmatch(r"\d{1,4}", family) else None, words
-
-
-def _error(kind: type[ProviderError], answer: Answer, refusal: _Refusal) -> ProviderError:
-    words = refusal.words or answer.excerpt()
-    family = "" if refusal.family is None else f" (code {refusal.family})"
-    return kind(
-        f"wiro refused{family}: {words}",
-        retry_after_s=answer.retry_after_s,
-        request_id=answer.request_id,
-    )

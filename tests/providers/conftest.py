@@ -30,6 +30,7 @@ import io
 import json
 from collections.abc import Mapping
 from email import message_from_bytes
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -234,7 +235,11 @@ def build(tape, transport, clock, **options):
     keys = {name: SecretStr(SECRETS[name]) for name in tape["keys"]}
     keys |= {name: options.pop(name) for name in list(options) if name in keys}
     made = {"base_url": tape["base_url"], "transport": transport, "now": clock} | keys | options
-    return providers.load(tape["provider"])(**made)
+    return kind(tape["provider"])(**made)
+
+
+kind = cache(providers.load)
+"""Looked up once: every look reads the whole package."""
 
 
 def asked(asks, over):
