@@ -309,10 +309,10 @@ class Wire:
 def refused_purchase(answer: Answer, why: str) -> ProviderError:
     """What a refusal of `buy` means, by its HTTP status; `why` in the vendor's words.
 
-    A 5xx may come from a machine in front of one that has taken the request, so only
-    503, by which a server says that it takes none, is one that provably cost nothing.
+    A 4xx says no, and 503 that nobody is taken now.  Anything else may come from a machine
+    in front of one that has taken the request.
     """
-    if answer.status >= 500 and answer.status != 503:
+    if not 400 <= answer.status < 500 and answer.status != 503:
         return SubmissionUnknown(
             f"HTTP {answer.status}, and the request may have been taken: {why}",
             retry_after_s=answer.retry_after_s,
