@@ -201,7 +201,8 @@ def _refusal(rule: Rule, parameters: Mapping[str, JsonValue]) -> str | None:
         case Images():
             count = len(_references(rule.input, parameters))
             if rule.most is not None and count > rule.most:
-                return f"takes at most {rule.most} pictures in {rule.input}, not {count}"
+                pictures = "one picture" if rule.most == 1 else f"{rule.most} pictures"
+                return f"takes at most {pictures} in {rule.input}, not {count}"
         case Only() if rule.input in parameters and parameters[rule.input] not in rule.among:
             value = _as_text(parameters[rule.input])
             if not rule.among:
@@ -232,8 +233,9 @@ def _is_in_range(rule: Copy, value: float) -> bool:
 
 
 def _range_words(rule: Copy) -> str:
-    zero = ", or 0" if rule.or_zero else ""
-    return _between(rule.minimum, rule.maximum) + (f" in steps of {rule.step}" if rule.step else "") + zero
+    steps = f"in steps of {rule.step}" if rule.step is not None else ""
+    range_and_steps = " ".join(filter(None, [_between(rule.minimum, rule.maximum), steps]))
+    return f"{range_and_steps}, or 0" if rule.or_zero else range_and_steps
 
 
 def _is_of_length(rule: Copy, text: str) -> bool:

@@ -11,7 +11,7 @@ import math
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
-from typing import TypeGuard, assert_never
+from typing import assert_never
 
 from pydantic import JsonValue
 
@@ -19,14 +19,13 @@ from catalogue import pictures
 from catalogue.errors import InvalidInput, Problem, ProblemKind
 from catalogue.inputs import Holds, InputSpec
 from catalogue.spec import ModelSpec
+from catalogue.storable import NESTING_MAX, is_storable, is_storable_json
 
 # 20 digits hold every 64-bit number and its sign is apart; beyond Python's own limit int() raises.
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 # No letters, so neither NaN nor infinity; short enough that no text is read for long.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,3})?")
 _SHOWN_CHARACTERS = 80
-# Writing JSON recurses, in Python and in PostgreSQL: what is accepted here must not fail when it is stored.
-_NESTING_MAX = 32
 
 
 def validate(spec: ModelSpec, raw: Mapping[str, object]) -> dict[str, JsonValue]:
@@ -125,7 +124,7 @@ def _read(input_spec: InputSpec, sent: object) -> JsonValue | Problem:
 def _read_text(input_spec: InputSpec, sent: object) -> str | Problem:
     if not isinstance(sent, str):
         return _problem(input_spec, ProblemKind.TYPE, _shown(sent))
-    if not _is_storable(sent):
+    if not is_storable(sent):
         return _unstorable(input_spec.name, sent)
     if input_spec.length_max is not None and len(sent) > input_spec.length_max:
         return _problem(input_spec, ProblemKind.LENGTH, f"{len(sent)} characters: {_shown(sent)}")
@@ -228,9 +227,9 @@ def _shown_picture(sent: object) -> str:
 def _read_other(spec: ModelSpec, name: str, value: object) -> JsonValue | Problem:
     """A provider's own parameter unchanged, or the problem of a name nobody knows."""
     provider, _, rest = name.partition(".")
-    if not (provider and rest and _is_storable(name)):
+    if not (provider and rest and is_storable(name)):
         return _unknown(spec, name, value)
-    return value if _is_storable_json(value) else _unstorable(name, value)
+    return value if is_storable_json(value) else _unstorable(name, value)
 
 
 def _problem(input_spec: InputSpec, kind: ProblemKind, sent: str | None) -> Problem:
@@ -275,51 +274,9 @@ def _unstorable(name: str, value: object) -> Problem:
         sent=_shown(value),
         allowed=(
             "what can be stored as JSON: no NUL character, no unpaired surrogate, no infinity or NaN, "
-            f"not nested deeper than {_NESTING_MAX}"
+            f"not nested deeper than {NESTING_MAX}"
         ),
     )
-
-
-def _is_storable(text: str) -> bool:
-    """Whether PostgreSQL's text and jsonb take it: neither NUL nor half of a surrogate pair."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text
-
-
-def _is_storable_json(value: object) -> TypeGuard[JsonValue]:
-    # Level by level, not by recursion: how deep a caller nests must not be our stack's concern.
-    level = [value]
-    for _ in range(_NESTING_MAX):
-        if not all(_is_storable_itself(item) for item in level):
-            return False
-        level = [inner for item in level for inner in _inside(item)]
-    return not level
-
-
-def _is_storable_itself(value: object) -> bool:
-    """Whether a value can be stored, whatever is inside of it."""
-    match value:
-        case str():
-            return _is_storable(value)
-        case float():
-            return math.isfinite(value)
-        case dict():
-            return all(isinstance(key, str) and _is_storable(key) for key in value)
-        case _:
-            return value is None or isinstance(value, bool | int | list)
-
-
-def _inside(value: object) -> list[object]:
-    match value:
-        case list():
-            return value
-        case dict():
-            return list(value.values())
-        case _:
-            return []
 
 
 def _shown(value: object) -> str:

@@ -210,3 +210,129 @@ def test_all_problems_are_told_at_once() -> None:
     ]
     assert caught.value.model_slug == SPEC.slug
     assert all(problem.message in str(caught.value) for problem in caught.value.problems)
+
+
+# --- numbers -----------------------------------------------------------------------------------------
+
+FLEX = catalogue.load().find("flux-2-flex")
+
+
+def read(name: str, sent: object) -> object:
+    """What FLUX.2 [flex] reads one parameter as."""
+    return catalogue.validate(FLEX, {**PROMPT, name: sent})[name]
+
+
+def flex_problem_with(name: str, sent: object) -> Problem:
+    """The only problem that FLUX.2 [flex] has with one parameter."""
+    with pytest.raises(InvalidInput) as caught:
+        catalogue.validate(FLEX, {**PROMPT, name: sent})
+    (problem,) = caught.value.problems
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("sent", "number"),
+    [
+        ("4.5", 4.5),
+        (4.5, 4.5),
+        (" 4.5 ", 4.5),
+        (10, 10.0),
+        ("10", 10.0),
+        ("1.5", 1.5),
+        ("2.", 2.0),
+        ("+5", 5.0),
+        ("0.45e1", 4.5),
+    ],
+)
+def test_a_number_may_have_a_fraction_and_may_be_text(sent: object, number: float) -> None:
+    guidance = read("guidance", sent)
+
+    assert guidance == number
+    assert type(guidance) is float
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "high",
+        "4,5",
+        "nan",
+        "inf",
+        "1e",
+        ".",
+        float("nan"),
+        float("inf"),
+        10**400,
+        True,
+        [4.5],
+        {"a": 1},
+        "4" * 99,
+    ],
+)
+def test_what_is_no_finite_number_is_refused(sent: object) -> None:
+    assert flex_problem_with("guidance", sent).kind is ProblemKind.TYPE
+
+
+@pytest.mark.parametrize("sent", [1.4, "10.01", 0, "-4.5", "1e300"])
+def test_a_number_out_of_range_is_refused_with_the_range(sent: object) -> None:
+    problem = flex_problem_with("guidance", sent)
+
+    assert problem.kind is ProblemKind.RANGE
+    assert (problem.minimum, problem.maximum) == (1.5, 10)
+    assert problem.allowed == "a number from 1.5 to 10"
+
+
+@pytest.mark.parametrize("sent", [64, "2048", 1024.0, 0, "0"])
+def test_a_side_in_steps_is_taken_and_so_is_0_which_leaves_it_to_the_picture(sent: object) -> None:
+    assert read("width", sent) == int(float(str(sent)))
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind"),
+    [
+        (1000, ProblemKind.STEP),
+        ("65", ProblemKind.STEP),
+        (48, ProblemKind.RANGE),
+        (2064, ProblemKind.RANGE),
+        (-16, ProblemKind.RANGE),
+        ("1024.5", ProblemKind.TYPE),
+    ],
+)
+def test_a_side_between_steps_is_refused_with_the_steps(sent: object, kind: ProblemKind) -> None:
+    problem = flex_problem_with("width", sent)
+
+    assert problem.kind is kind
+    assert "from 64 to 2048 in steps of 16, or 0 for that of inputImage" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("raw", "sides"),
+    [
+        ({}, (1024, 1024)),
+        ({"inputImage": ""}, (1024, 1024)),
+        ({"inputImage": ["", None]}, (1024, 1024)),
+        ({"inputImage": "https://pictures.test/a.png"}, (0, 0)),
+        ({"inputImage": "https://pictures.test/a.png", "width": "", "height": 64}, (0, 64)),
+        ({"width": "0"}, (0, 1024)),
+    ],
+)
+def test_a_side_that_is_not_sent_is_that_of_the_picture_and_without_one_the_default(
+    raw: dict[str, object], sides: tuple[int, int]
+) -> None:
+    parameters = catalogue.validate(FLEX, PROMPT | raw)
+
+    assert (parameters["width"], parameters["height"]) == sides
+
+
+def test_a_default_that_is_only_a_sample_is_not_applied() -> None:
+    fill = catalogue.load().find("flux-1-fill-dev")
+
+    parameters = catalogue.validate(fill, PROMPT | {"inputImage": "https://pictures.test/a.png"})
+
+    assert parameters == PROMPT | {
+        "inputImage": ["https://pictures.test/a.png"],
+        "steps": 25,
+        "samples": 1,
+        "seed": 2415100471,
+    }
+    assert "inputImage" not in catalogue.validate(FLEX, PROMPT)
