@@ -229,7 +229,9 @@ def assign(session: Session, claim: Claim, *, provider: str, remote_id: str) -> 
     that something may have been.
     """
     attempt = attempts.take_or_make(session, claim.job_id, provider, remote_id)
-    reason = f"taking over attempt {attempt.number}, {attempt.state}" if attempt.is_taken_over else None
+    reason = f"attempt {attempt.number} at {attempt.provider}"
+    if attempt.is_taken_over:
+        reason = f"taking over attempt {attempt.number}, {attempt.state}, at {attempt.provider}"
     _step(session, lifecycle.ASSIGN, claim, attempt_id=attempt.id, reason=reason)
     return attempt
 
@@ -346,11 +348,15 @@ def retry(session: Session, claim: Claim, attempt_id: int, failure: Failure, del
         lifecycle.RETRY,
         claim,
         attempt_id=attempt_id,
-        reason=f"{failure.code}: another attempt in {delay.total_seconds():.1f} s",
+        reason=f"{failure.code}: another attempt {_when(delay)}",
         run_at=func.clock_timestamp() + delay,
         **_BACK_IN_QUEUE,
     )
     attempts.fail(session, attempt_id, failure)
+
+
+def _when(delay: timedelta) -> str:
+    return f"in {delay.total_seconds():.1f} s" if delay else "at once"
 
 
 def hand_over(session: Session, claim: Claim, attempt_id: int | None, reason: str, delay: timedelta) -> None:

@@ -102,6 +102,8 @@ WITH RECURSIVE
             AND jobs.status = 'task_queue' AND jobs.dispatched_at IS NULL AND jobs.held_at IS NULL
             AND jobs.kill_requested_at IS NULL
             AND jobs.run_at <= statement_timestamp()
+        ORDER BY jobs.priority DESC, jobs.id
+        LIMIT :most
     )
 SELECT
     jobs.id, jobs.model_slug, jobs.wanted_providers, jobs.route, jobs.excluded, jobs.on_unknown,

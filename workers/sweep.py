@@ -131,9 +131,10 @@ def _stop_at_provider(
 ) -> StopOutcome | Literal[CancelOutcome.FINISHED_FIRST] | None:
     """What became of it there; None when the provider has not said yet."""
     if job.attempt_id is None:
-        return StopOutcome.NEVER_STARTED
+        return StopOutcome.UNKNOWN if job.was_written_off else StopOutcome.NEVER_STARTED
     if job.ticket is None:
-        return StopOutcome.UNKNOWN  # its worker died between the intent and the ticket
+        # It is held, or its worker died between the intent and the ticket.
+        return StopOutcome.UNKNOWN
     if provider is None:
         return StopOutcome.CANNOT_CANCEL
     try:

@@ -44,7 +44,7 @@ def test_twenty_slow_jobs_survive_the_kill_of_their_worker(town):
     for job in jobs:
         reasons = [reason for _, reason in town.trail(job) if reason]
         assert any("was killed" in reason for reason in reasons)
-        assert "taking over attempt 1, submitted" in reasons
+        assert "taking over attempt 1, submitted, at sandbox" in reasons
 
 
 def test_a_worker_killed_before_its_jobs_were_sent_costs_nothing(town):

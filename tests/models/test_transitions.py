@@ -155,6 +155,10 @@ def test_a_rescued_job_is_taken_over_with_its_ticket(database, claim, worker_id)
     second = _assigned(database, _dispatched(database, claim.job_id), worker_id)
 
     assert (second.id, second.ticket, second.is_taken_over) == (first.id, {"id": "t"}, True)
+    with database.transaction() as session:
+        reasons = [event.reason for event in queries.trail(session, claim.job_id)]
+    assert reasons[4] == "attempt 1 at sandbox"
+    assert reasons[-1] == "taking over attempt 1, submitted, at sandbox"
 
 
 def test_a_ghost_can_still_leave_its_ticket(database, claim, worker_id):

@@ -6,17 +6,21 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from models import queries, transitions
+from models.attempts import Failure
 from models.errors import StaleTransition
 from models.job import Job
-from models.lifecycle import Outcome, Status, StopOutcome
+from models.lifecycle import AttemptState, Billed, Outcome, Status, StopOutcome
 from models.session import Database
 from models.worker import LOCK_NAMESPACE, SWEEP_LOCK, Worker
 from providers.base import CancelOutcome
 from providers.errors import Unavailable
 from workers import sweep
+from workers.dispatch import dispatch
 from workers.generate import generate
 from workers.heartbeat import Heartbeat, Identity
 from workers.running import RunningJobs, StopSignal
+
+LOST = Failure("submission_unknown", "the connection broke", state=AttemptState.UNKNOWN)
 
 
 @pytest.fixture(autouse=True)
@@ -341,3 +345,74 @@ def test_one_sweep_at_a_time(bench, database):
 
         assert sweep.sweep(bench.database, bench.broker, bench.providers) == 0
         other.execute(text("SELECT pg_advisory_unlock_all()"))
+
+
+def _held(bench, claim, worker_id) -> None:
+    """Its answer was lost, and it waits for a person."""
+    with bench.database.transaction() as session:
+        transitions.accept(session, claim, worker_id)
+        transitions.start_preprocess(session, claim)
+        transitions.end_preprocess(session, claim)
+        attempt = transitions.assign(session, claim, provider="sandbox", remote_id="sandbox")
+        transitions.hold(session, claim, attempt.id, LOST)
+
+
+def test_a_held_job_is_left_to_the_person_it_waits_for(bench, dispatched, worker_id, monkeypatch):
+    monkeypatch.setattr(sweep, "PATIENCE", timedelta(0))
+    claim = dispatched()
+    _held(bench, claim, worker_id)
+    _seen(bench.database, worker_id, 100)
+
+    sweep.sweep(bench.database, bench.broker, bench.providers)
+    dispatch(bench.database, bench.broker, bench.offers())  # Redis is empty: recalls what was published
+
+    with bench.database.transaction() as session:
+        job = queries.job(session, claim.job_id)
+        last = queries.trail(session, claim.job_id)[-1]
+    assert (job.status, job.outcome, job.worker_deaths) == (Status.QUEUE, None, 0)
+    assert job.held_at is not None
+    assert last.reason == "submission_unknown: held until somebody decides"
+
+
+def test_a_held_job_that_is_killed_ends_and_nobody_knows_what_it_cost(bench, provider, dispatched, worker_id):
+    claim = dispatched()
+    _held(bench, claim, worker_id)
+    with bench.database.transaction() as session:
+        transitions.request_kill(session, claim.job_id)
+
+    sweep.finish_kills(bench.database, bench.providers)
+
+    with bench.database.transaction() as session:
+        job = queries.job(session, claim.job_id)
+        [attempt] = queries.attempts(session, claim.job_id)
+    assert (job.outcome, job.stopped_how) == (Outcome.KILLED, StopOutcome.UNKNOWN)
+    assert (attempt.state, attempt.billed) == (AttemptState.UNKNOWN, Billed.UNKNOWN)
+    assert provider.cancelled == []
+
+
+def test_what_was_found_meanwhile_is_stopped_at_its_provider(bench, provider, dispatched, worker_id):
+    claim = dispatched()
+    _held(bench, claim, worker_id)
+    with bench.database.transaction() as session:
+        transitions.request_kill(session, claim.job_id)
+        transitions.adopt(session, claim.job_id, {"id": "found"})
+
+    sweep.finish_kills(bench.database, bench.providers)
+
+    with bench.database.transaction() as session:
+        job = queries.job(session, claim.job_id)
+    assert provider.cancelled == [{"id": "found"}]
+    assert (job.outcome, job.stopped_how) == (Outcome.KILLED, StopOutcome.CANCELLED)
+
+
+def test_a_job_that_was_written_off_once_may_have_cost_money_when_it_is_killed(bench, dispatched, worker_id):
+    claim = dispatched()
+    _held(bench, claim, worker_id)
+    with bench.database.transaction() as session:
+        transitions.resend(session, claim.job_id, "not found")
+        transitions.request_kill(session, claim.job_id)
+
+    sweep.finish_kills(bench.database, bench.providers)
+
+    with bench.database.transaction() as session:
+        assert queries.job(session, claim.job_id).stopped_how is StopOutcome.UNKNOWN
