@@ -16,7 +16,7 @@ try:
     import click
 
     import settings
-    from cli import admin, campaigns, doctor, jobs, offering
+    from cli import admin, campaigns, doctor, jobs, offering, simulate
     from cli.client import Connection
     from cli.errors import CommandFailed
     from settings import BadSetting
@@ -107,10 +107,12 @@ for command in (
     jobs.show,
     jobs.cancel,
     jobs.kill,
+    jobs.resolve,
     campaigns.campaign,
     offering.models,
     offering.providers,
     doctor.doctor,
+    simulate.simulate,
     admin.project,
     admin.admin,
 ):

