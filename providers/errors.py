@@ -37,7 +37,7 @@ class ProviderError(Exception):
     """Root of everything a provider raises.
 
     Attributes:
-        code: stable machine word, stored as `attempts.error_code`.
+        code: stable machine word, stored as `attempts.error_code`; its class's, unless it has its own.
         retryable: another attempt of the same job may succeed.
         retry_after_s: seconds the provider asked us to wait; None when it did not say.
         billed: whether this request costs money.
@@ -55,6 +55,7 @@ class ProviderError(Exception):
         retry_after_s: float | None = None,
         billed: Billed | None = None,
         request_id: str | None = None,
+        code: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -62,6 +63,8 @@ class ProviderError(Exception):
         self.request_id = request_id
         if billed is not None:
             self.billed = billed
+        if code is not None:
+            self.code = code
 
 
 class CallerError(ProviderError):

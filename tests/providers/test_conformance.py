@@ -36,6 +36,8 @@ from providers.errors import (
 
 PROVIDERS = [
     "sandbox",
+    "bfl",
+    "runware",
     "vtrix",
     "wiro",
 ]

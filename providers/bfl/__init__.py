@@ -1,0 +1,194 @@
+"""Black Forest Labs: a task is sent to its model's path, then looked at where the answer says.
+
+`reading.py` reads the answers; here they travel.  All of it is held to the documents
+(https://docs.bfl.ai/api_integration/integration_guidelines, read 2026-11-20) and to
+BFL's own client (blackforest 0.1.3); no key was at hand.
+
+The address to look at is on another host, and is used as it is.  The key goes with the
+question only where it is at home: the documents ask for no key there, BFL's own client
+sends it everywhere.  No webhook is registered: how it is signed is documented nowhere
+for sure, and with one there is no address to look at.
+"""
+
+import base64
+import time
+from collections.abc import Callable, Collection
+
+import httpx
+from pydantic import JsonValue, SecretStr
+
+from providers.base import (
+    CancelOutcome,
+    GenerationRequest,
+    LostAnswer,
+    Progress,
+    RemoteOutput,
+    Ticket,
+)
+from providers.bfl import reading
+from providers.bfl.reading import Task
+from providers.errors import (
+    InvalidParameters,
+    MalformedResponse,
+    Unsupported,
+)
+from providers.http import Wire
+from providers.reading import identifier, usd, web_address
+
+HOME = "bfl.ai"
+"""The domain whose hosts may see the key."""
+
+
+class Provider:
+    """Black Forest Labs over HTTP.
+
+    Args:
+        base_url: of its API, such as `https://api.bfl.ai`.
+        api_key: of the account.
+        private_hosts: hosts that may be private although BFL names them.
+        transport: in place of the network, for tests.
+        now: the clock, unix seconds.
+    """
+
+    name = "bfl"
+    on_lost_answer = LostAnswer.NOBODY_KNOWS
+    computes_here = False
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        api_key: SecretStr,
+        private_hosts: Collection[str] = (),
+        transport: httpx.BaseTransport | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._api_key = api_key
+        self._now = now
+        self._wire = Wire(
+            self.name,
+            base_url=base_url,
+            secrets=[api_key],
+            private_hosts=private_hosts,
+            transport=transport,
+        )
+
+    def submit(self, request: GenerationRequest) -> Ticket:
+        """The ticket of a task that was taken.
+
+        Raises:
+            SubmissionUnknown: it may have been taken, and its id is lost.
+            CallerError: BFL refused what was asked, has no such model, or it cannot be said there.
+            AccountError: BFL refused the key, or wants money.
+            RateLimited: too many tasks in flight: 24, of some models 6.
+            Unavailable: nothing was taken.
+        """
+        answer = self._wire.buy("POST", f"v1/{request.remote_id}", headers=self._key(), json=told(request))
+        body = reading.taken(answer)
+        task_id = str(identifier(body.get("id")))
+        cost = reading.dollars(body.get("cost"))
+        return {
+            **self.adopt(task_id),
+            "polling_url": web_address(body.get("polling_url")) or self._result_of(task_id),
+            "cost_usd": None if cost is None else str(cost),
+        }
+
+    def find(self, key: str) -> Ticket | None:
+        """BFL chooses the ids and tells them once.
+
+        Raises:
+            Unsupported: always.
+        """
+        raise Unsupported("bfl cannot be asked for a task whose id was lost; look at its dashboard")
+
+    def adopt(self, remote_id: str) -> Ticket:
+        """The ticket of the task with this id, to be looked at where the base URL leads.
+
+        Raises:
+            InvalidParameters: it can be no id.
+        """
+        task_id = identifier(remote_id)
+        if task_id is None:
+            raise InvalidParameters(f"{remote_id[:100]!r} can be no task of bfl's")
+        return {
+            "id": task_id,
+            "polling_url": self._result_of(task_id),
+            "cost_usd": None,
+            "submitted_at": self._now(),
+        }
+
+    def check(self, ticket: Ticket) -> Progress:
+        """How far the task is.
+
+        Raises:
+            ProviderError: it could not be asked.
+        """
+        task = _read(ticket)
+        headers = self._key() if may_see_the_key(task.polling_url, self._wire.base_url) else {}
+        answer = self._wire.ask("GET", task.polling_url, headers=headers)
+        return reading.progress(answer, task, self._now() - task.submitted_at)
+
+    def cancel(self, ticket: Ticket) -> CancelOutcome:
+        """Nothing: BFL has no way to stop a task."""
+        _read(ticket)
+        return CancelOutcome.CANNOT_CANCEL
+
+    def fetch(self, ticket: Ticket, output: RemoteOutput) -> bytes:
+        """The encoded picture, from an address that is signed for ten minutes and shown no key.
+
+        Raises:
+            OutputExpired: the ten minutes are over; another `check` gives another address.
+            Unavailable: it cannot be had now.
+            MalformedResponse: what is there is no picture.
+        """
+        return self._wire.download(output.locator)
+
+    def _result_of(self, task_id: str) -> str:
+        return f"{self._wire.base_url}/v1/get_result?id={task_id}"
+
+    def _key(self) -> dict[str, str]:
+        return {"x-key": self._api_key.get_secret_value()}
+
+
+def may_see_the_key(url: str, base_url: str) -> bool:
+    """Whether the key may be sent to a URL that BFL gave: to the host it was given for, and to BFL's own.
+
+    Never unencrypted, unless that is how it was sent in the first place.
+    """
+    try:
+        there, home = httpx.URL(url), httpx.URL(base_url)
+    except httpx.InvalidURL:
+        return False
+    if there.scheme != "https" and home.scheme == "https":
+        return False
+    return there.host == home.host or (_is_home(there.host) and _is_home(home.host))
+
+
+def _is_home(host: str) -> bool:
+    return host == HOME or host.endswith(f".{HOME}")
+
+
+# --- the request in BFL's words ------------------------------------------------------------------------
+
+
+def told(request: GenerationRequest) -> dict[str, JsonValue]:
+    """The body of a submission; pictures go in it as base64, the caller's extras over all.
+
+    Raises:
+        Unsupported: one parameter has several pictures.
+    """
+    pictures: dict[str, JsonValue] = {}
+    for argument in request.images:
+        if len(argument.images) > 1:
+            raise Unsupported(f"bfl takes one picture as {argument.to!r}, not {len(argument.images)}")
+        pictures[argument.to] = base64.b64encode(argument.images[0].content).decode()
+    return {**request.parameters, **pictures, **request.extra}
+
+
+def _read(ticket: Ticket) -> Task:
+    task_id, polling_url, submitted_at = (ticket.get(name) for name in ("id", "polling_url", "submitted_at"))
+    if not (
+        isinstance(task_id, str) and isinstance(polling_url, str) and isinstance(submitted_at, int | float)
+    ):
+        raise MalformedResponse("this ticket is not bfl's")
+    return Task(task_id, polling_url, usd(ticket.get("cost_usd")), submitted_at)
