@@ -1,8 +1,8 @@
 """All models, and the one a caller means by a name."""
 
-import difflib
 import reprlib
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 from catalogue.errors import UnknownModel
 from catalogue.spec import ModelSpec
@@ -13,6 +13,8 @@ _SPELLING = str.maketrans("._ ", "---")
 _COMPARED_CHARACTERS = 100
 # Low enough that "flux" still finds flux-pro-1-1, high enough that "dall-e-3" finds nothing.
 _NEAR = 0.45
+# Who writes flux-pro means flux-pro-1-1, though flux-2-flex begins alike; who writes flux may mean both.
+_NEARLY_AS_NEAR = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,13 @@ class Catalogue:
         raise UnknownModel(name, f"unknown model {reprlib.repr(name)}", self._nearest(wanted))
 
     def _nearest(self, wanted: str) -> list[str]:
-        """Slugs near a spelling, nearest first, compared with and without owners."""
-        shortened = wanted[:_COMPARED_CHARACTERS]
-        slug_of = {spelling: spec.slug for spec in self.models for spelling in (spec.name, spec.slug)}
-        near = difflib.get_close_matches(shortened, slug_of, cutoff=_NEAR)
-        return list(dict.fromkeys(slug_of[spelling] for spelling in near))
+        """Slugs near a spelling, nearest first; owners are not compared, which all models of one share."""
+        name = wanted.rpartition("/")[2][:_COMPARED_CHARACTERS]
+        nearness = {spec.slug: SequenceMatcher(None, name, spec.name).ratio() for spec in self.models}
+        least = max(_NEAR, max(nearness.values(), default=0) - _NEARLY_AS_NEAR)
+        return sorted(
+            (slug for slug in nearness if nearness[slug] >= least), key=lambda slug: -nearness[slug]
+        )
 
 
 def _spelt_as_slug(name: str) -> str:
