@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from models import lifecycle
 from models.attempt import Attempt
 from models.job import Job
-from models.lifecycle import AttemptState, Billed
+from models.lifecycle import AttemptState, Billed, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +140,16 @@ def give_ticket(session: Session, which: ColumnElement[bool], ticket: Mapping[st
     return given is not None
 
 
-def has_ticket(session: Session, attempt_id: int) -> bool:
-    """Whether the provider is known to have it, as of now and not as some loaded object remembers."""
-    return session.execute(select(Attempt.ticket.is_not(None)).where(Attempt.id == attempt_id)).scalar_one()
+def has_late_ticket(session: Session, attempt_id: int) -> bool:
+    """Whether somebody has left a ticket that whoever holds the job now has not seen.
+
+    A worker that knows of a ticket has taken the arrow `start` before anything else.
+    """
+    return session.execute(
+        select((Attempt.ticket.is_not(None)) & (Job.status == Status.ASSIGN))
+        .join(Job, Job.id == Attempt.job_id)
+        .where(Attempt.id == attempt_id)
+    ).scalar_one()
 
 
 def leave_in_doubt(session: Session, attempt_id: int, **values: Any) -> None:

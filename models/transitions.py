@@ -318,7 +318,10 @@ def succeed(
 
 
 def fail(session: Session, claim: Claim, failure: Failure, attempt_id: int | None = None) -> None:
-    """The job ends without a picture, for good."""
+    """The job ends without a picture, for good; one whose answer came late after all goes on instead."""
+    was_lost = failure.state is AttemptState.UNKNOWN
+    if was_lost and attempt_id is not None and _answer_came_late(session, claim, attempt_id):
+        return
     _step(
         session,
         lifecycle.FAIL,
@@ -399,7 +402,7 @@ def _answer_came_late(session: Session, claim: Claim, attempt_id: int) -> bool:
     unit of work, and finds what it did.
     """
     attempts.lock_job_of(session, attempt_id)
-    if not attempts.has_ticket(session, attempt_id):
+    if not attempts.has_late_ticket(session, attempt_id):
         return False
     hand_over(session, claim, attempt_id, "its answer came late", timedelta(0))
     return True

@@ -23,7 +23,10 @@ OfferKey = tuple[str, str]
 """(provider, model_slug)"""
 
 OUT_CODES = ("account_error", "bad_credentials", "insufficient_balance", "unsupported")
-"""Errors after which a job never goes to that offer again: they would come again."""
+"""Errors after which a job never goes to that offer again: they would come again.
+
+The codes of `AccountError` and `Unsupported` of the providers, as their attempts keep them.
+"""
 
 _TURNS = text("""
 WITH RECURSIVE

@@ -264,16 +264,36 @@ def test_a_hold_and_the_late_answer_at_once_lose_no_ticket(database, claim, atte
     assert (job.status, job.held_at) == (Status.QUEUE, None)
 
 
-def test_what_is_answered_late_is_not_written_off(database, claim, attempt):
+@pytest.mark.parametrize("verb", ["retry", "fail", "hold"])
+def test_what_is_answered_late_is_neither_written_off_nor_failed(database, claim, attempt, verb):
     with database.transaction() as session:
         transitions.record_ticket(session, attempt.id, {"id": "late"})
 
     with database.transaction() as session:
-        transitions.retry(session, claim, attempt.id, WRITTEN_OFF, timedelta(0))
+        match verb:
+            case "retry":
+                transitions.retry(session, claim, attempt.id, WRITTEN_OFF, timedelta(0))
+            case "fail":
+                transitions.fail(session, claim, LOST, attempt.id)
+            case "hold":
+                transitions.hold(session, claim, attempt.id, LOST)
 
     [kept] = _attempts(database, claim.job_id)
+    job = _job(database, claim.job_id)
     assert (kept.state, kept.ticket) == (AttemptState.SUBMITTED, {"id": "late"})
-    assert _job(database, claim.job_id).status is Status.QUEUE
+    assert (job.status, job.held_at) == (Status.QUEUE, None)
+    assert _reasons(database, claim.job_id)[-1] == "its answer came late"
+
+
+def test_a_ticket_that_the_worker_knows_of_can_be_written_off(database, claim, attempt):
+    with database.transaction() as session:
+        transitions.record_ticket(session, attempt.id, {"id": "known"})
+        transitions.start(session, claim, attempt.id)
+
+    with database.transaction() as session:
+        transitions.retry(session, claim, attempt.id, WRITTEN_OFF, timedelta(0))
+
+    assert [a.state for a in _attempts(database, claim.job_id)] == [AttemptState.WRITTEN_OFF]
 
 
 def test_a_policy_writes_off_and_buys_again(database, claim, attempt, worker_id):

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.lifecycle import OnUnknown
+from models.turns import OUT_CODES
 from providers.errors import (
+    AccountError,
     BadCredentials,
     Billed,
     ContentRefused,
@@ -85,6 +87,12 @@ def test_no_policy_buys_again_what_was_paid_or_refused(error):
 @pytest.mark.parametrize("error", [BadCredentials("401"), InsufficientBalance("402"), Unsupported("no seed")])
 def test_where_it_is_out_it_stays_out(error):
     assert _onward(trouble_of(error), ["wiro"]) is None
+
+
+def test_where_a_job_is_out_is_read_from_the_stored_codes():
+    classes = [AccountError, *AccountError.__subclasses__(), Unsupported]
+
+    assert {error.code for error in classes} == set(OUT_CODES)
 
 
 def test_what_cannot_be_repeated_is_tried_elsewhere_alone():
