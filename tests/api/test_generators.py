@@ -27,6 +27,28 @@ def test_a_model_is_shown_with_its_inputs_under_any_spelling(client):
     assert len(shown["inspires"]) == 8
 
 
+def test_a_model_that_takes_pictures_says_how_many_and_what_leaving_them_out_means(client):
+    shown = client.get("/api/models/black-forest-labs/flux-2-flex").json()
+
+    inputs = {one["name"]: one for one in shown["inputs"]}
+    image, width, guidance = inputs["inputImage"], inputs["width"], inputs["guidance"]
+    assert (image["type"], image["holds"], image["count_max"]) == ("combinefileinput", "images", 10)
+    assert (image["default_is_sample"], inputs["prompt"]["default_is_sample"]) == (True, True)
+    assert (width["default"], width["default_is_sample"], width["step"]) == ("1024", False, 16)
+    assert (guidance["minimum"], guidance["maximum"]) == (1.5, 10)
+
+
+def test_a_price_is_told_with_its_unit_and_an_unknown_one_is_not_called_nothing(client):
+    shown = client.get("/api/models/black-forest-labs/flux-2-flex").json()
+
+    prices = {offer["provider"]: (offer["price_usd"], offer["price_per"]) for offer in shown["offers"]}
+    assert prices == {
+        "wiro": (None, None),
+        "bfl": ("0.05", "megapixel"),
+        "sandbox": ("0", "picture"),
+    }
+
+
 def test_an_unknown_model_is_not_found_but_perhaps_meant(client):
     answer = client.get("/api/models/black-forest-labs/flux-pro")
 
