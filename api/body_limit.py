@@ -3,8 +3,8 @@
 from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-BODY_MAX_BYTES = 8 * 1024 * 1024
-"""A thousand campaign rows with long prompts; a body is held in memory whole."""
+BODY_MAX_BYTES = 64 * 1024 * 1024
+"""Two of the largest pictures in base64, or a dozen usual ones.  No more: a body is held in memory."""
 
 
 class BodyLimit:

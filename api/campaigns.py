@@ -1,5 +1,6 @@
 """The native API's campaigns: open one, add rows, count."""
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +11,14 @@ from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from api import accounts
+from api.accounts import Account, Books
 from api.dependencies import NativeProject, Services, ServicesOf
 from api.errors import Problem, faulty_field
-from api.market import NotSold, Order
+from api.market import NotExpressible, NotSold
+from api.ordering import Terms, new_job
 from api.schemas import (
+    AccountAnswer,
     AddedJob,
     AddedRows,
     BadRow,
@@ -24,6 +29,7 @@ from api.schemas import (
     NewCampaignBody,
     ProblemAnswer,
     RowProblem,
+    plain_usd,
 )
 from catalogue import InvalidInput, UnknownModel
 from models import queries, transitions
@@ -52,7 +58,7 @@ def open_campaign(
     with services.database.transaction() as session:
         is_new = _insert_unless_there(session, project.id, wanted.name)
         campaign = queries.campaign_by_name(session, project.id, wanted.name)
-        answer = _answer(campaign, queries.campaign_counts(session, campaign.id))
+        answer = _whole(session, campaign)
     response.headers["Location"] = f"/api/campaigns/{campaign.uuid}"
     if not is_new:
         response.status_code = 200
@@ -75,15 +81,15 @@ def list_campaigns(project: NativeProject, services: ServicesOf) -> CampaignList
     with services.database.transaction() as session:
         counts = queries.counts_by_campaign(session, project.id)
         campaigns = queries.campaigns(session, project.id)
-    return CampaignList(campaigns=[_answer(campaign, counts.get(campaign.id, {})) for campaign in campaigns])
+        books = accounts.books(session, [campaign.id for campaign in campaigns])
+    return CampaignList(campaigns=[_answer(one, counts.get(one.id, {}), books[one.id]) for one in campaigns])
 
 
 @router.get("/{uuid}", summary="Show a campaign")
 def show(uuid: UUID, project: NativeProject, services: ServicesOf) -> CampaignAnswer:
-    """One campaign and where its jobs are."""
+    """One campaign: where its jobs are, what each provider has made of it, and what that cost."""
     with services.database.transaction() as session:
-        campaign = _campaign(session, project.id, uuid)
-        return _answer(campaign, queries.campaign_counts(session, campaign.id))
+        return _whole(session, _campaign(session, project.id, uuid))
 
 
 def _campaign(session: Session, project_id: int, uuid: UUID) -> Campaign:
@@ -93,13 +99,34 @@ def _campaign(session: Session, project_id: int, uuid: UUID) -> Campaign:
     return found
 
 
-def _answer(campaign: Campaign, counts: Mapping[str, int]) -> CampaignAnswer:
+def _whole(session: Session, campaign: Campaign) -> CampaignAnswer:
+    counts = queries.campaign_counts(session, campaign.id)
+    return _answer(campaign, counts, accounts.books(session, [campaign.id])[campaign.id])
+
+
+def _answer(campaign: Campaign, counts: Mapping[str, int], books: Books) -> CampaignAnswer:
     return CampaignAnswer(
         id=campaign.uuid,
         name=campaign.name,
         total=sum(counts.values()),
         counts=dict(counts),
+        held=books.held,
+        pictures=books.pictures,
+        cost_usd=plain_usd(books.cost_usd),
+        cost_is_estimate=books.is_estimate,
+        by_provider=[_account(one) for one in books.accounts],
         created_at=campaign.created_at,
+    )
+
+
+def _account(account: Account) -> AccountAnswer:
+    return AccountAnswer(
+        provider=account.provider,
+        requests=account.requests,
+        pictures=account.pictures,
+        cost_usd=plain_usd(account.cost_usd),
+        cost_is_estimate=account.is_estimate,
+        unknown=account.unknown,
     )
 
 
@@ -109,7 +136,7 @@ def _answer(campaign: Campaign, counts: Mapping[str, int]) -> CampaignAnswer:
 @dataclass(frozen=True, slots=True)
 class _GoodRow:
     row: CampaignRow
-    order: Order
+    job: NewJob
 
 
 @router.post("/{uuid}/jobs", summary="Add jobs to a campaign")
@@ -118,11 +145,12 @@ def add_rows(uuid: UUID, sent: CampaignRowsBody, project: NativeProject, service
 
     Safe to call twice: a row with the `custom_id` of an earlier one is that job.
     """
-    read = [_read(services, index, raw) for index, raw in enumerate(sent.rows)]
+    read = [_read(services, project.id, index, raw) for index, raw in enumerate(sent.rows)]
     good = [row for row in read if isinstance(row, _GoodRow)]
     with services.database.transaction() as session:
         campaign = _campaign(session, project.id, uuid)
-        queued = transitions.enqueue(session, [_new_job(campaign, row) for row in good])
+        jobs = [dataclasses.replace(row.job, campaign_id=campaign.id) for row in good]
+        queued = transitions.enqueue(session, jobs)
     added = sum(job.is_new for job in queued)
     if added:
         services.bell.ring()
@@ -141,11 +169,11 @@ def add_rows(uuid: UUID, sent: CampaignRowsBody, project: NativeProject, service
     )
 
 
-def _read(services: Services, index: int, raw: object) -> _GoodRow | BadRow:
+def _read(services: Services, project_id: int, index: int, raw: object) -> _GoodRow | BadRow:
     """One row as it can be queued, or what is wrong with it."""
     try:
         row = CampaignRow.model_validate(raw)
-        return _GoodRow(row, services.market.order(row.model, row.parameters, row.provider))
+        return _GoodRow(row, _new_job(services, project_id, row))
     except ValidationError as exc:
         errors = exc.errors(include_url=False, include_input=False, include_context=False)
         problems = [RowProblem(**faulty_field(error["loc"], error)) for error in errors]
@@ -153,6 +181,8 @@ def _read(services: Services, index: int, raw: object) -> _GoodRow | BadRow:
         problems = [RowProblem(parameter="model", kind="unknown", message=str(exc))]
     except NotSold as exc:
         problems = [RowProblem(parameter="provider", kind="not_sold", message=str(exc))]
+    except NotExpressible as exc:
+        problems = [RowProblem(parameter="parameters", kind="not_expressible", message=str(exc))]
     except InvalidInput as exc:
         problems = [
             RowProblem(parameter=problem.parameter, kind=problem.kind, message=problem.message)
@@ -161,19 +191,13 @@ def _read(services: Services, index: int, raw: object) -> _GoodRow | BadRow:
     return BadRow(index=index, custom_id=_custom_id(raw), problems=problems)
 
 
+def _new_job(services: Services, project_id: int, row: CampaignRow) -> NewJob:
+    terms = Terms(row.wanted_providers, row.route, row.on_unknown)
+    job = new_job(services, project_id, row.model, row.parameters, terms)
+    return dataclasses.replace(job, priority=row.priority, custom_id=row.custom_id)
+
+
 def _custom_id(raw: object) -> str | None:
     """What a row that may be anything calls itself."""
     custom_id = raw.get("custom_id") if isinstance(raw, dict) else None
     return custom_id.encode("utf-8", "replace").decode() if isinstance(custom_id, str) else None
-
-
-def _new_job(campaign: Campaign, accepted: _GoodRow) -> NewJob:
-    return NewJob(
-        project_id=campaign.project_id,
-        model_slug=accepted.order.model_slug,
-        parameters=accepted.order.parameters,
-        priority=accepted.row.priority,
-        wanted_providers=None if accepted.row.provider is None else (accepted.row.provider,),
-        campaign_id=campaign.id,
-        custom_id=accepted.row.custom_id,
-    )

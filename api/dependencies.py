@@ -9,6 +9,7 @@ commit then refuses.  What is said to the queue is said after that block.
 import json
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -26,8 +27,10 @@ from api.errors import Problem, WiroRefusal
 from api.market import Market
 from broker import Broker
 from models import queries
+from models.lifecycle import OnUnknown, Route
 from models.project import Project
 from models.session import Database
+from providers.base import Provider
 from settings import Settings
 from storage import Storage
 
@@ -48,6 +51,9 @@ class Services:
     """Everything an endpoint may need; made once per process.
 
     Attributes:
+        route: by what providers are ranked for a caller who does not say.
+        on_unknown: what becomes of a job whose answer was lost, for a caller who does not say.
+        provider: one that is on, to read its ids with; nothing is asked of a vendor here.
         public_url: what callers see in front of our paths, without a final slash.
         waiters: held by each request that waits for something other than a server.
     """
@@ -57,6 +63,9 @@ class Services:
     bell: Bell
     market: Market
     storage: Storage
+    route: Route
+    on_unknown: OnUnknown
+    provider: Callable[[str], Provider]
     public_url: str
     waiters: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(WAITERS_MAX))
 
@@ -73,8 +82,15 @@ def connect(settings: Settings) -> Services:
         database=Database(settings.require_database_url(), pool_size=POOL_SIZE),
         broker=queue,
         bell=Bell(queue),
-        market=Market(catalogue.load(), providers.turned_on(settings.keyed_providers())),
+        market=Market(
+            catalogue.load(),
+            turned_on=providers.turned_on(settings.keyed_providers()),
+            known=tuple(providers.names()),
+        ),
         storage=storage.connect(settings.outputs_url()),
+        route=Route(settings.route),
+        on_unknown=OnUnknown(settings.on_unknown),
+        provider=lambda name: providers.load(name)(**settings.arguments_of(name)),
         public_url=settings.public_url.rstrip("/"),
     )
 

@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from api import wiro_shapes
+from storage import StorageError
 
 WIRO_PREFIX = "/v1/"
 
@@ -105,6 +106,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     for away in (OperationalError, InterfaceError, PoolTimeout):
         app.add_exception_handler(away, _tell_database_away)
+    app.add_exception_handler(StorageError, _tell_storage_away)
     app.add_exception_handler(Exception, _tell_unexpected)
 
 
@@ -151,6 +153,11 @@ async def _tell_database_away(request: Request, exc: Exception) -> Response:
     logger.error("Postgres is away.", extra={"event": "postgres_away", "error": type(exc).__name__})
     detail = "The database cannot be reached; try again."
     return _tell(request, Problem(503, "database_unavailable", detail), {"Retry-After": "1"})
+
+
+async def _tell_storage_away(request: Request, exc: Exception) -> Response:
+    logger.error("Storage is away.", extra={"event": "storage_away", "error": str(exc)})
+    return _tell(request, Problem(503, "storage_unavailable", "The pictures cannot be stored; try again."))
 
 
 async def _tell_unexpected(request: Request, _exc: Exception) -> Response:

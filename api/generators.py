@@ -3,13 +3,18 @@
 Named for what the models do, because `models` are our records.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from fastapi import APIRouter
 
 import providers
-from api.dependencies import NativeProject, Services, ServicesOf
+from api import accounts
+from api.dependencies import NativeProject, ServicesOf
 from api.errors import Problem
 from api.market import SANDBOX, Market
 from api.schemas import (
+    BreakerAnswer,
     InputAnswer,
     ModelAnswer,
     ModelDetail,
@@ -19,9 +24,14 @@ from api.schemas import (
     ProblemAnswer,
     ProviderAnswer,
     ProviderList,
+    SoldAnswer,
     plain_usd,
 )
 from catalogue import InputSpec, ModelSpec, Offer, UnknownModel
+from models import queries
+from models.breaker import Breaker
+from models.lifecycle import BreakerState
+from models.turns import OfferKey
 
 router = APIRouter(prefix="/api", responses={401: {"model": ProblemAnswer, "description": "not_authorized"}})
 
@@ -49,9 +59,19 @@ def show_model(owner: str, model_name: str, _project: NativeProject, services: S
 
 
 @router.get("/providers", tags=["Models"], summary="List providers")
-def list_providers(_project: NativeProject, services: ServicesOf) -> ProviderList:
-    """Every provider, and whether it is on: those whose key is set, or with no key at all the sandbox."""
-    return ProviderList(providers=[_provider(services, name) for name in providers.names()])
+def list_providers(project: NativeProject, services: ServicesOf) -> ProviderList:
+    """Every provider, whether it is on, and how each of its offers does.
+
+    Those whose key is set are on, or with no key at all the sandbox.  An offer that has
+    given trouble is left alone for a while: its breaker is open.
+    """
+    with services.database.transaction() as session:
+        news = _News(
+            breakers={(one.provider, one.model_slug): one for one in queries.breakers(session)},
+            latencies=queries.latencies(session),
+            held=accounts.held_by_offer(session, project.id),
+        )
+    return ProviderList(providers=[_provider(services.market, news, name) for name in providers.names()])
 
 
 def _summary(market: Market, spec: ModelSpec) -> ModelAnswer:
@@ -71,7 +91,8 @@ def _offer(market: Market, offer: Offer) -> OfferAnswer:
     return OfferAnswer(
         provider=offer.provider,
         is_on=is_on,
-        price_usd=plain_usd(offer.price_usd) or "0",
+        price_usd=plain_usd(offer.price_usd),
+        price_per=None if offer.tariff is None else offer.tariff.per,
         notice=market.notice(offer.provider) if is_on else None,
     )
 
@@ -85,22 +106,70 @@ def _input(input_spec: InputSpec) -> InputAnswer:
         holds=input_spec.holds,
         required=input_spec.required,
         default=input_spec.default,
+        default_is_sample=input_spec.required or input_spec.default_is_sample,
         allowed=input_spec.allowed,
         options=[OptionAnswer(value=option.value, label=option.label) for option in input_spec.options],
         minimum=input_spec.minimum,
         maximum=input_spec.maximum,
+        step=input_spec.step,
         length_max=input_spec.length_max,
+        count_max=input_spec.count_max,
     )
 
 
-def _provider(services: Services, name: str) -> ProviderAnswer:
-    market = services.market
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What Postgres knows of the offers, each by provider and model.
+
+    Attributes:
+        latencies: seconds to a picture.
+        held: how many jobs wait because its answer was lost.
+    """
+
+    breakers: Mapping[OfferKey, Breaker]
+    latencies: Mapping[OfferKey, float]
+    held: Mapping[OfferKey, int]
+
+
+def _provider(market: Market, news: _News, name: str) -> ProviderAnswer:
     is_on = name in market.turned_on
-    sold = [spec.slug for spec in market.catalogue.models if spec.offer(name) is not None]
+    sold = [
+        (spec, offer) for spec in market.catalogue.models for offer in spec.offers if offer.provider == name
+    ]
     return ProviderAnswer(
         name=name,
         is_on=is_on,
         serves_everything=is_on and name == SANDBOX,
-        models=sold,
+        models=[spec.slug for spec, _ in sold],
+        offers=[_sold(news, spec, offer) for spec, offer in sold],
         notice=market.notice(name) if is_on else None,
+    )
+
+
+def _sold(news: _News, spec: ModelSpec, offer: Offer) -> SoldAnswer:
+    key = (offer.provider, spec.slug)
+    latency_s = news.latencies.get(key)
+    return SoldAnswer(
+        model=spec.slug,
+        remote_id=offer.remote_id,
+        price_usd=plain_usd(offer.price_usd),
+        price_per=None if offer.tariff is None else offer.tariff.per,
+        breaker=_breaker(news.breakers.get(key)),
+        latency_s=None if latency_s is None else round(latency_s, 3),
+        held=news.held.get(key, 0),
+    )
+
+
+def _breaker(breaker: Breaker | None) -> BreakerAnswer:
+    """A row's; an offer that never gave trouble has none."""
+    if breaker is None:
+        return BreakerAnswer(
+            state=BreakerState.CLOSED, failures=0, opened_at=None, retry_at=None, reason=None
+        )
+    return BreakerAnswer(
+        state=breaker.state,
+        failures=breaker.failures,
+        opened_at=breaker.opened_at,
+        retry_at=breaker.retry_at,
+        reason=breaker.reason,
     )

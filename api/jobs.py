@@ -1,7 +1,8 @@
-"""The native API's jobs: queue, list, show, follow, stop."""
+"""The native API's jobs: queue, list, show, follow, stop, resolve."""
 
+import dataclasses
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Annotated, TypeVar
 from uuid import UUID
@@ -9,13 +10,26 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from sqlalchemy.orm import Session
 
-from api import stopping
+from api import accounts, resolving, stopping
 from api.dependencies import NativeProject, Services, ServicesOf
 from api.errors import Problem
-from api.market import NotSold, Order
+from api.market import NotExpressible, NotSold
 from api.names import job_called
-from api.native_shapes import event_answer, job_answer, job_detail
-from api.schemas import EventList, JobAnswer, JobDetail, JobPage, NewJobBody, ProblemAnswer, StopAnswer
+from api.native_shapes import Setting, at_stake_usd, event_answer, job_answer, job_detail
+from api.ordering import Terms, new_job
+from api.resolving import CannotAdopt, NotHeld
+from api.schemas import (
+    EventList,
+    JobAnswer,
+    JobDetail,
+    JobPage,
+    NewJobBody,
+    ProblemAnswer,
+    ResolveAnswer,
+    ResolveBody,
+    StopAnswer,
+    plain_usd,
+)
 from api.stopping import Stop
 from catalogue import InvalidInput, UnknownModel
 from models import queries, transitions
@@ -50,37 +64,38 @@ logger = logging.getLogger("darkroom.api")
 
 @router.post("", status_code=202, summary="Queue a job")
 def queue(wanted: NewJobBody, project: NativeProject, services: ServicesOf, response: Response) -> JobAnswer:
-    """Store the job; it is generated as soon as it is its turn.  Each call is another job."""
-    order = _order(services, wanted)
-    job = NewJob(
-        project_id=project.id,
-        model_slug=order.model_slug,
-        parameters=order.parameters,
-        priority=wanted.priority,
-        wanted_providers=None if wanted.provider is None else (wanted.provider,),
-    )
+    """Store the job; it is generated as soon as it is its turn.  Each call is another job.
+
+    A picture among the parameters is its URL, a data URI or base64; what is sent along
+    is stored, and shown as `stored:...` from then on.
+    """
+    job = _new_job(services, project.id, wanted)
     with services.database.transaction() as session:
         [queued] = transitions.enqueue(session, [job])
-        answer = job_answer(services, queries.job(session, queued.id), None)
+        answer = job_answer(services, queries.job(session, queued.id))
     services.bell.ring()
     logger.info("Queued a job.", extra={"event": "job_queued", "job_id": queued.id, "project_id": project.id})
     response.headers["Location"] = f"/api/jobs/{queued.id}"
     return answer
 
 
-def _order(services: Services, wanted: NewJobBody) -> Order:
+def _new_job(services: Services, project_id: int, wanted: NewJobBody) -> NewJob:
+    terms = Terms(wanted.wanted_providers, wanted.route, wanted.on_unknown)
     try:
-        return services.market.order(wanted.model, wanted.parameters, wanted.provider)
+        job = new_job(services, project_id, wanted.model, wanted.parameters, terms)
     except UnknownModel as exc:
         raise Problem(422, "unknown_model", str(exc), suggestions=exc.suggestions) from exc
     except NotSold as exc:
-        raise Problem(422, "not_sold", str(exc), sold_by=exc.sold_by) from exc
+        raise Problem(422, "not_sold", str(exc), refused=exc.refused, sold_by=exc.sold_by) from exc
+    except NotExpressible as exc:
+        raise Problem(422, "not_expressible", str(exc), excluded=exc.excluded) from exc
     except InvalidInput as exc:
         problems = [
             {"parameter": problem.parameter, "kind": problem.kind, "message": problem.message}
             for problem in exc.problems
         ]
         raise Problem(422, "invalid_parameters", str(exc), problems=problems) from exc
+    return dataclasses.replace(job, priority=wanted.priority)
 
 
 # --- list and show -----------------------------------------------------------------------------------
@@ -98,6 +113,10 @@ def list_jobs(
         list[str] | None, Query(alias="outcome", description="One or several, by commas.")
     ] = None,
     campaign: Annotated[UUID | None, Query(description="Only this campaign's.")] = None,
+    held: Annotated[
+        bool | None,
+        Query(description="Only those that wait for somebody to resolve them, or only the others."),
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> JobPage:
@@ -106,14 +125,14 @@ def list_jobs(
     status_words, outcome_words = _words(Status, "status", statuses), _words(Outcome, "outcome", outcomes)
     with services.database.transaction() as session:
         campaign_id = None if campaign is None else _campaign_id(session, project.id, campaign)
-        wanted = JobFilter(status_words, outcome_words, campaign_id, before_id)
+        wanted = JobFilter(status_words, outcome_words, campaign_id, before_id, held)
         # One more than asked for tells whether there is another page.
         found = queries.list_jobs(session, project.id, wanted, limit + 1)
         page = found[:limit]
-        uuids = _campaigns_of(session, page)
+        around = _settings_of(session, page)
     is_last = len(found) <= limit
     return JobPage(
-        jobs=[job_answer(services, job, uuids.get(job.campaign_id or 0)) for job in page],
+        jobs=[job_answer(services, job, around[job.id]) for job in page],
         next_cursor=None if is_last else str(page[-1].id),
     )
 
@@ -141,9 +160,12 @@ def _campaign_id(session: Session, project_id: int, uuid: UUID) -> int:
     return found.id
 
 
-def _campaigns_of(session: Session, jobs: Iterable[Job]) -> dict[int, UUID]:
-    """The UUIDs of the jobs' campaigns, by number."""
-    return queries.campaign_uuids(session, {job.campaign_id for job in jobs if job.campaign_id is not None})
+def _settings_of(session: Session, jobs: Sequence[Job]) -> dict[int, Setting]:
+    """What the jobs' rows do not say, by their numbers."""
+    campaigns = {job.campaign_id for job in jobs if job.campaign_id is not None}
+    uuids = queries.campaign_uuids(session, campaigns)
+    held_at = accounts.held_at(session, jobs)
+    return {job.id: Setting(uuids.get(job.campaign_id or 0), held_at.get(job.id)) for job in jobs}
 
 
 @router.get("/{job_name}", summary="Show a job")
@@ -154,7 +176,7 @@ def show(job_name: str, project: NativeProject, services: ServicesOf) -> JobDeta
         return job_detail(
             services,
             job,
-            _campaigns_of(session, [job]).get(job.campaign_id or 0),
+            _settings_of(session, [job])[job.id],
             queries.attempts(session, job.id),
             queries.outputs(session, job.id),
         )
@@ -207,8 +229,44 @@ def _stop(
         raise _no_job() from exc
     with services.database.transaction() as session:
         job = queries.job(session, stopped.job_id)
-        campaign = _campaigns_of(session, [job]).get(job.campaign_id or 0)
-    return StopAnswer(cancelled=job.status is Status.CANCEL, job=job_answer(services, job, campaign))
+        around = _settings_of(session, [job])[job.id]
+    return StopAnswer(cancelled=job.status is Status.CANCEL, job=job_answer(services, job, around))
+
+
+# --- resolve -----------------------------------------------------------------------------------------
+
+
+@router.post(
+    "/{job_name}/resolve",
+    summary="Decide about a held job",
+    responses={
+        404: {"model": ProblemAnswer, "description": "job_not_found"},
+        409: {"model": ProblemAnswer, "description": "not_held, cannot_adopt"},
+    },
+)
+def resolve(
+    job_name: str, decision: ResolveBody, project: NativeProject, services: ServicesOf
+) -> ResolveAnswer:
+    """Go on with a job that waits because the answer to a paid request was lost.
+
+    Whether the provider took the request, nobody here knows; its own list of requests
+    may tell.  `resend` buys the picture again: if the first request arrived after all,
+    it is paid for twice.  `fail` buys nothing more.  `found` goes on with the request
+    whose id is given.
+    """
+    try:
+        resolved = resolving.resolve(services, project.id, job_name, decision.how, decision.remote_id)
+    except NotFound as exc:
+        raise _no_job() from exc
+    except NotHeld as exc:
+        raise Problem(409, "not_held", str(exc), status_of_job=exc.status, outcome=exc.outcome) from exc
+    except CannotAdopt as exc:
+        raise Problem(409, "cannot_adopt", str(exc)) from exc
+    with services.database.transaction() as session:
+        job = queries.job(session, resolved.job_id)
+        around = _settings_of(session, [job])[job.id]
+        at_stake = at_stake_usd(services, job, resolved.provider)
+    return ResolveAnswer(job=job_answer(services, job, around), at_stake_usd=plain_usd(at_stake))
 
 
 # --- refusals ------------------------------------------------------------------------------------------

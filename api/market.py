@@ -4,7 +4,7 @@ Turns what a caller asks for into what can be queued, or says what is wrong
 with it.  Knows neither HTTP nor the database.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -19,52 +19,99 @@ SANDBOX_NOTICE = (
 
 
 class NotSold(Exception):
-    """No provider that is on sells the model, or not the one that was asked for.
+    """No provider that is on sells the model, or one of those asked for does not.
 
     Attributes:
         model_slug: the model.
-        provider: the one asked for; None for any.
+        refused: those asked for that do not, each with the reason; empty when none was asked for.
         sold_by: the providers that are on and sell it; possibly empty.
     """
 
-    def __init__(self, model_slug: str, provider: str | None, sold_by: tuple[str, ...]) -> None:
-        refused = (
-            f"Provider {provider!r} is off, unknown, or does not sell {model_slug}; " if provider else ""
-        )
-        super().__init__(f"{refused}{model_slug} is sold here by: {', '.join(sold_by) or 'nobody'}.")
+    def __init__(self, model_slug: str, refused: Mapping[str, str], sold_by: tuple[str, ...]) -> None:
+        told = "".join(f"Provider {name!r} {reason}; " for name, reason in refused.items())
+        super().__init__(f"{told}{model_slug} is sold here by: {', '.join(sold_by) or 'nobody'}.")
         self.model_slug = model_slug
-        self.provider = provider
+        self.refused = dict(refused)
         self.sold_by = sold_by
+
+
+class NotExpressible(Exception):
+    """Nobody who may make this picture can be told what was asked for.
+
+    Attributes:
+        model_slug: the model.
+        excluded: each provider, with the reason.
+    """
+
+    def __init__(self, model_slug: str, excluded: Mapping[str, str]) -> None:
+        super().__init__(f"No provider can make this with {model_slug}: {'; '.join(excluded.values())}.")
+        self.model_slug = model_slug
+        self.excluded = dict(excluded)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What can be queued: a model somebody sells, with parameters it takes."""
+    """What can be queued: a model somebody sells, with parameters it takes.
 
-    model_slug: str
+    Attributes:
+        wanted_providers: no others than these, best first; None for any.
+        excluded: the providers, on or off, that cannot express it, each with the reason.
+    """
+
+    spec: ModelSpec
     parameters: dict[str, JsonValue]
+    wanted_providers: tuple[str, ...] | None
+    excluded: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """The catalogue and the names of the providers that are on."""
+    """The catalogue and the providers.
+
+    Attributes:
+        turned_on: the names of those that are on.
+        known: the names of all there are.
+    """
 
     catalogue: Catalogue
     turned_on: tuple[str, ...]
+    known: tuple[str, ...]
 
-    def order(self, model_name: str, raw: Mapping[str, object], provider: str | None = None) -> Order:
+    def order(self, model_name: str, raw: Mapping[str, object], wanted: Sequence[str] | None = None) -> Order:
         """What the caller asked for, read and checked.
+
+        Args:
+            model_name: slug or title.
+            raw: the parameters as sent.
+            wanted: the only providers that may make it, best first; None for any.
 
         Raises:
             catalogue.UnknownModel: there is no such model.
             catalogue.InvalidInput: the parameters do not fit it.
-            NotSold: nobody sells it, or not `provider`.
+            NotSold: nobody sells it, or one of `wanted` does not.
+            NotExpressible: whoever may make it cannot be told what was asked for.
         """
         spec = self.catalogue.find(model_name)
         sold_by = self.sellers(spec)
-        if not sold_by or (provider is not None and provider not in sold_by):
-            raise NotSold(spec.slug, provider, sold_by)
-        return Order(spec.slug, catalogue.validate(spec, raw))
+        refused = {name: self._why_not(name, spec) for name in wanted or () if name not in sold_by}
+        if refused or not sold_by:
+            raise NotSold(spec.slug, refused, sold_by)
+        parameters = catalogue.validate(spec, raw)
+        excluded = catalogue.exclusions(spec, parameters)
+        makers = sold_by if wanted is None else wanted
+        if all(name in excluded for name in makers):
+            raise NotExpressible(spec.slug, {name: excluded[name] for name in makers})
+        if wanted is not None:
+            excluded = {name: reason for name, reason in excluded.items() if name in wanted}
+        return Order(spec, parameters, None if wanted is None else tuple(wanted), excluded)
+
+    def _why_not(self, provider: str, spec: ModelSpec) -> str:
+        """Why a provider does not sell a model here, as the end of a sentence that begins with its name."""
+        if provider not in self.known:
+            return "is unknown"
+        if provider not in self.turned_on:
+            return "is off"
+        return f"does not sell {spec.slug}"
 
     def sellers(self, spec: ModelSpec) -> tuple[str, ...]:
         """The providers that are on and sell this model, in the catalogue's order."""

@@ -1,9 +1,12 @@
 """Our records in the native API's JSON."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from api import inputs
 from api.dependencies import Services
 from api.schemas import (
     AttemptAnswer,
@@ -16,27 +19,45 @@ from api.schemas import (
     plain_usd,
 )
 from api.wiro_shapes import file_url
+from catalogue import UnknownModel
 from models.attempt import Attempt
 from models.event import JobEvent
 from models.job import Job
 from models.output import Output
 
 
-def job_answer(services: Services, job: Job, campaign: UUID | None) -> JobAnswer:
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a job's row does not say of itself.
+
+    Attributes:
+        campaign: the UUID of its campaign; None when it has none.
+        held_at: the provider whose answer was lost; None unless it is held.
+    """
+
+    campaign: UUID | None = None
+    held_at: str | None = None
+
+
+ALONE = Setting()
+"""Of a job without a campaign that is not held."""
+
+
+def job_answer(services: Services, job: Job, around: Setting = ALONE) -> JobAnswer:
     """One job."""
-    return JobAnswer(**_job_fields(services, job, campaign))
+    return JobAnswer(**_job_fields(services, job, around))
 
 
 def job_detail(
     services: Services,
     job: Job,
-    campaign: UUID | None,
+    around: Setting,
     attempts: Sequence[Attempt],
     outputs: Sequence[Output],
 ) -> JobDetail:
     """One job with its attempts and files."""
     return JobDetail(
-        **_job_fields(services, job, campaign),
+        **_job_fields(services, job, around),
         attempts=[_attempt(attempt) for attempt in attempts],
         outputs=[_output(services, stored) for stored in outputs],
     )
@@ -55,27 +76,45 @@ def event_answer(event: JobEvent) -> EventAnswer:
     )
 
 
-def _job_fields(services: Services, job: Job, campaign: UUID | None) -> dict[str, Any]:
-    provider = job.provider or next(iter(job.wanted_providers or ()), None)
+def _job_fields(services: Services, job: Job, around: Setting) -> dict[str, Any]:
+    provider = around.held_at or job.provider or next(iter(job.wanted_providers or ()), None)
     return {
         "id": job.id,
         "uuid": job.uuid,
         "model": job.model_slug,
         "status": job.status,
         "outcome": job.outcome,
-        "parameters": job.parameters,
+        "parameters": inputs.shown(job.parameters),
         "provider": provider,
+        "providers": job.wanted_providers,
+        "route": job.route,
+        "on_unknown": job.on_unknown,
+        "excluded": job.excluded,
         "notice": services.market.notice(provider),
         "priority": job.priority,
-        "campaign": campaign,
+        "campaign": around.campaign,
         "custom_id": job.custom_id,
         "created_at": job.created_at,
         "finished_at": job.finished_at,
+        "held_at": job.held_at,
+        "at_stake_usd": plain_usd(at_stake_usd(services, job, around.held_at)),
         "cost_usd": plain_usd(job.cost_usd),
+        "cost_is_estimate": job.cost_is_estimate,
         "error": _error(job),
         "stopped_how": job.stopped_how,
         "urls": _urls(services, job),
     }
+
+
+def at_stake_usd(services: Services, job: Job, provider: str | None) -> Decimal | None:
+    """What a request for this job costs at a provider, as the catalogue prices it; None if it does not."""
+    if provider is None:
+        return None
+    try:
+        offer = services.market.catalogue.find(job.model_slug).offer(provider)
+    except UnknownModel:  # the job is older than the model's removal from the catalogue
+        return None
+    return None if offer is None else offer.price(job.parameters)
 
 
 def _error(job: Job) -> JobError | None:
@@ -84,7 +123,13 @@ def _error(job: Job) -> JobError | None:
 
 def _urls(services: Services, job: Job) -> JobUrls:
     own = f"{services.public_url}/api/jobs/{job.id}"
-    return JobUrls(self=own, events=f"{own}/events", cancel=f"{own}/cancel", kill=f"{own}/kill")
+    return JobUrls(
+        self=own,
+        events=f"{own}/events",
+        cancel=f"{own}/cancel",
+        kill=f"{own}/kill",
+        resolve=f"{own}/resolve",
+    )
 
 
 def _attempt(attempt: Attempt) -> AttemptAnswer:
@@ -93,6 +138,9 @@ def _attempt(attempt: Attempt) -> AttemptAnswer:
         provider=attempt.provider,
         state=attempt.state,
         cost_usd=plain_usd(attempt.cost_usd),
+        cost_is_estimate=attempt.cost_is_estimate,
+        billed=attempt.billed,
+        request_id=attempt.request_id,
         error_code=attempt.error_code,
         error_message=attempt.error_message,
         intended_at=attempt.intended_at,

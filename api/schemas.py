@@ -5,14 +5,35 @@ Money is a decimal in a string, because a JSON number is a float; times are ISO 
 
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
-from models.lifecycle import AttemptState, Outcome, Status, StopOutcome
+from models.lifecycle import (
+    AttemptState,
+    Billed,
+    BreakerState,
+    OnUnknown,
+    Outcome,
+    Route,
+    Status,
+    StopOutcome,
+)
 
 ROWS_MAX = 1000
+PROVIDERS_MAX = 20
 PRIORITY_MAX = 100
 
 
@@ -57,7 +78,46 @@ class NewJobBody(Asked):
     provider: Annotated[str | None, Field(description="Only this provider; null lets Darkroom choose.")] = (
         None
     )
+    providers: Annotated[
+        list[str] | None,
+        Field(
+            min_length=1,
+            max_length=PROVIDERS_MAX,
+            description="No others than these, best first; instead of `provider`.",
+            examples=[["wiro", "runware"]],
+        ),
+    ] = None
+    route: Annotated[
+        Annotated[Route, Strict(strict=False)] | None,
+        Field(description="By what the providers are ranked; null is this installation's DARKROOM_ROUTE."),
+    ] = None
+    on_unknown: Annotated[
+        Annotated[OnUnknown, Strict(strict=False)] | None,
+        Field(
+            description="What becomes of the job when the answer to a paid request is lost: it is held until "
+            "somebody decides, fails, or is bought again, maybe for the second time; null is this "
+            "installation's DARKROOM_ON_UNKNOWN."
+        ),
+    ] = None
     priority: Priority = 0
+
+    @field_validator("providers")
+    @classmethod
+    def _name_each_once(cls, providers: list[str] | None, told: ValidationInfo) -> list[str] | None:
+        if providers is None:
+            return None
+        if told.data.get("provider") is not None:
+            raise ValueError("give provider or providers, not both")
+        if len(set(providers)) < len(providers):
+            raise ValueError("takes each provider once")
+        return providers
+
+    @property
+    def wanted_providers(self) -> tuple[str, ...] | None:
+        """No others than these, best first; None for any."""
+        if self.provider is not None:
+            return (self.provider,)
+        return None if self.providers is None else tuple(self.providers)
 
 
 class CampaignRow(NewJobBody):
@@ -82,6 +142,40 @@ class CampaignRowsBody(Asked):
     ]
 
 
+class How(StrEnum):
+    """What somebody decides about a held job."""
+
+    RESEND = "resend"
+    FAIL = "fail"
+    FOUND = "found"
+
+
+class ResolveBody(Asked):
+    """What to do with a job whose answer was lost."""
+
+    how: Annotated[
+        Annotated[How, Strict(strict=False)],
+        Field(
+            description="`resend`: buy again, and maybe pay twice.  `fail`: give it up.  `found`: go on with "
+            "the request that was found at the provider."
+        ),
+    ]
+    remote_id: Annotated[
+        Name | None,
+        Field(description="With `found`: the provider's own id of the request.", validate_default=True),
+    ] = None
+
+    @field_validator("remote_id")
+    @classmethod
+    def _goes_with_found(cls, remote_id: str | None, told: ValidationInfo) -> str | None:
+        how = told.data.get("how")  # absent when it is itself wrong
+        if how is How.FOUND and not (remote_id or "").strip():
+            raise ValueError("found needs the provider's own id of the request")
+        if how in {How.RESEND, How.FAIL} and remote_id is not None:
+            raise ValueError("goes with found alone")
+        return remote_id
+
+
 # --- jobs ------------------------------------------------------------------------------------------
 
 
@@ -99,6 +193,7 @@ class JobUrls(Answer):
     events: str
     cancel: str
     kill: str
+    resolve: str
 
 
 class JobAnswer(Answer):
@@ -109,15 +204,44 @@ class JobAnswer(Answer):
     model: str
     status: Status
     outcome: Annotated[Outcome | None, Field(description="How it ended; null while it lives.")]
-    parameters: dict[str, Any]
-    provider: Annotated[str | None, Field(description="The one chosen, or asked for.")]
+    parameters: Annotated[
+        dict[str, Any], Field(description="As read.  A picture that was sent along is shown as `stored:...`.")
+    ]
+    provider: Annotated[
+        str | None, Field(description="The one chosen, or asked for; of a held job the one that may have it.")
+    ]
+    providers: Annotated[
+        list[str] | None, Field(description="No others than these, best first; null for any.")
+    ]
+    route: Annotated[Route, Field(description="By what the providers are ranked.")]
+    on_unknown: Annotated[
+        OnUnknown, Field(description="What becomes of it when the answer to a paid request is lost.")
+    ]
+    excluded: Annotated[
+        dict[str, str],
+        Field(
+            description="Providers that cannot make this picture, and why.",
+            examples=[{"vtrix": "it takes no more than 8 pictures"}],
+        ),
+    ]
     notice: Annotated[str | None, Field(description="What has to be known about this provider.")]
     priority: int
     campaign: UUID | None
     custom_id: str | None
     created_at: datetime
     finished_at: datetime | None
+    held_at: Annotated[
+        datetime | None,
+        Field(description="Since when it waits for somebody to resolve it: an answer was lost."),
+    ]
+    at_stake_usd: Annotated[
+        str | None,
+        Field(description="Of a held job: what buying again may cost for nothing; null when unknown."),
+    ]
     cost_usd: Annotated[str | None, Field(description="Null when unknown.", examples=["0.04"])]
+    cost_is_estimate: Annotated[
+        bool, Field(description="The provider did not say: it is the catalogue's price.")
+    ]
     error: JobError | None
     stopped_how: Annotated[
         StopOutcome | None, Field(description="What became of the money of a stopped job.")
@@ -132,6 +256,11 @@ class AttemptAnswer(Answer):
     provider: str
     state: AttemptState
     cost_usd: str | None
+    cost_is_estimate: bool
+    billed: Annotated[
+        Billed | None, Field(description="Whether it cost money; null while it is open, or never told.")
+    ]
+    request_id: Annotated[str | None, Field(description="The provider's own, for its support.")]
     error_code: str | None
     error_message: str | None
     intended_at: datetime
@@ -191,7 +320,32 @@ class StopAnswer(Answer):
     job: JobAnswer
 
 
+class ResolveAnswer(Answer):
+    """A held job after somebody decided about it."""
+
+    job: JobAnswer
+    at_stake_usd: Annotated[
+        str | None,
+        Field(
+            description="What the lost request may have cost, as the catalogue prices it; null if unknown."
+        ),
+    ]
+
+
 # --- campaigns -------------------------------------------------------------------------------------
+
+
+class AccountAnswer(Answer):
+    """What one provider has done for a campaign."""
+
+    provider: str
+    requests: Annotated[int, Field(description="Submissions, whatever became of them.")]
+    pictures: int
+    cost_usd: Annotated[str | None, Field(description="As far as known; null when nothing is.")]
+    cost_is_estimate: Annotated[bool, Field(description="The catalogue's price is in it somewhere.")]
+    unknown: Annotated[
+        int, Field(description="Ended submissions that may have cost money, nobody knows how much.")
+    ]
 
 
 class CampaignAnswer(Answer):
@@ -201,6 +355,13 @@ class CampaignAnswer(Answer):
     name: str
     total: int
     counts: dict[str, int]
+    held: Annotated[
+        int, Field(description="Of those in `task_queue`: they wait for somebody to resolve them.")
+    ]
+    pictures: int
+    cost_usd: Annotated[str | None, Field(description="As far as known; null when nothing is.")]
+    cost_is_estimate: bool
+    by_provider: list[AccountAnswer]
     created_at: datetime
 
 
@@ -252,7 +413,8 @@ class OfferAnswer(Answer):
 
     provider: str
     is_on: bool
-    price_usd: Annotated[str, Field(description="Of one picture.", examples=["0.04"])]
+    price_usd: Annotated[str | None, Field(description="Of one unit; null when unknown.", examples=["0.04"])]
+    price_per: Annotated[str | None, Field(description="The unit: a picture, or a started megapixel.")]
     notice: str | None
 
 
@@ -264,7 +426,10 @@ class OptionAnswer(Answer):
 
 
 class InputAnswer(Answer):
-    """One parameter of a model; `default` is what leaving it out means, and for a required one a sample."""
+    """One parameter of a model.
+
+    `default` is what leaving it out means, unless the parameter is required or the default is a sample.
+    """
 
     name: str
     label: str
@@ -273,11 +438,14 @@ class InputAnswer(Answer):
     holds: str
     required: bool
     default: str | None
+    default_is_sample: Annotated[bool, Field(description="Leaving it out does not mean the default.")]
     allowed: str
     options: list[OptionAnswer]
-    minimum: int | None
-    maximum: int | None
+    minimum: int | float | None
+    maximum: int | float | None
+    step: Annotated[int | None, Field(description="It takes multiples of this.")]
     length_max: int | None
+    count_max: Annotated[int | None, Field(description="Most pictures; null for what is no picture.")]
 
 
 class ModelAnswer(Answer):
@@ -286,7 +454,7 @@ class ModelAnswer(Answer):
     slug: str
     title: str
     description: str
-    cover: str
+    cover: str | None
     categories: list[str]
     tags: list[str]
     offers: list[OfferAnswer]
@@ -306,6 +474,28 @@ class ModelList(Answer):
     models: list[ModelAnswer]
 
 
+class BreakerAnswer(Answer):
+    """Whether an offer is used: after trouble it is left alone for a while, then one job tries it."""
+
+    state: BreakerState
+    failures: Annotated[int, Field(description="In a row.")]
+    opened_at: datetime | None
+    retry_at: Annotated[datetime | None, Field(description="When open: not before.")]
+    reason: Annotated[str | None, Field(description="The latest trouble.")]
+
+
+class SoldAnswer(Answer):
+    """One model that a provider sells, and how it has gone lately."""
+
+    model: str
+    remote_id: Annotated[str, Field(description="What the provider calls the model.")]
+    price_usd: Annotated[str | None, Field(description="Of one unit; null when unknown.", examples=["0.04"])]
+    price_per: Annotated[str | None, Field(description="The unit: a picture, or a started megapixel.")]
+    breaker: BreakerAnswer
+    latency_s: Annotated[float | None, Field(description="Seconds to a picture, lately; null when unknown.")]
+    held: Annotated[int, Field(description="The project's jobs whose answer was lost there.")]
+
+
 class ProviderAnswer(Answer):
     """One provider."""
 
@@ -313,6 +503,7 @@ class ProviderAnswer(Answer):
     is_on: bool
     serves_everything: Annotated[bool, Field(description="It serves every model, because no key is set.")]
     models: Annotated[list[str], Field(description="What it sells.")]
+    offers: list[SoldAnswer]
     notice: str | None
 
 

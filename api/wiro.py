@@ -4,6 +4,7 @@ Run, Detail, Cancel and Kill.  The shapes and sentences are in `wiro_shapes`; pa
 written exactly so, errors come with HTTP 200, and a project sees only its own.
 """
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +16,9 @@ from sqlalchemy.orm import Session
 from api import stopping, wiro_shapes
 from api.dependencies import Services, ServicesOf, WiroBody, WiroProject
 from api.errors import WiroRefusal
-from api.market import NotSold, Order
+from api.market import NotExpressible, NotSold
 from api.names import job_called
+from api.ordering import new_job
 from api.wiro_shapes import Shape
 from catalogue import InvalidInput, UnknownModel
 from models import queries, transitions
@@ -59,16 +61,12 @@ def run(
     """Queue a job: `{"errors": [], "taskid": "12", "socketaccesstoken": "…", "result": true}`.
 
     Parameters are those of the model, as strings or with their own types; `callbackUrl`
-    is kept if it is an http(s) address.
+    is kept if it is an http(s) address.  A picture is its URL, under the parameter's name
+    or that name with `Url` behind it, a data URI, or base64.
     """
     parameters = {name: value for name, value in body.items() if name not in OF_THE_RUN}
-    order = _order(services, f"{owner}/{model_name}", parameters)
-    job = NewJob(
-        project_id=project.id,
-        model_slug=order.model_slug,
-        parameters=order.parameters,
-        callback_url=wiro_shapes.callback_url(body.get(CALLBACK_URL)),
-    )
+    ordered = _new_job(services, project.id, f"{owner}/{model_name}", parameters)
+    job = dataclasses.replace(ordered, callback_url=wiro_shapes.callback_url(body.get(CALLBACK_URL)))
     with services.database.transaction() as session:
         [queued] = transitions.enqueue(session, [job])
     services.bell.ring()
@@ -116,15 +114,19 @@ def kill(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResp
 # --- what they share ---------------------------------------------------------------------------------
 
 
-def _order(services: Services, model_name: str, parameters: Mapping[str, object]) -> Order:
+def _new_job(
+    services: Services, project_id: int, model_name: str, parameters: Mapping[str, object]
+) -> NewJob:
     """What can be queued; each refusal begins with Wiro's own sentence, which clients compare."""
     try:
-        return services.market.order(model_name, parameters)
+        return new_job(services, project_id, model_name, parameters)
     except UnknownModel as exc:
         hint = [(1, f"{exc}")] if exc.suggestions else []
         raise WiroRefusal((1, wiro_shapes.UNKNOWN_MODEL), *hint) from exc
     except NotSold as exc:
         raise WiroRefusal((1, wiro_shapes.MODEL_NOT_SOLD), (1, str(exc))) from exc
+    except NotExpressible as exc:
+        raise WiroRefusal((0, wiro_shapes.INVALID_BODY), (0, str(exc))) from exc
     except InvalidInput as exc:
         sentences = [(0, wiro_shapes.problem_sentence(problem)) for problem in exc.problems]
         raise WiroRefusal(*sentences) from exc

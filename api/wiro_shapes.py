@@ -16,6 +16,7 @@ from uuid import uuid5
 
 from pydantic import JsonValue
 
+from api import inputs
 from catalogue import Problem, ProblemKind
 from models.event import JobEvent
 from models.job import Job
@@ -140,7 +141,7 @@ def task(
         "uuid": str(job.uuid),
         "name": "",
         "socketaccesstoken": job.socket_token,
-        "parameters": {name: _as_sent(value) for name, value in job.parameters.items()},
+        "parameters": {name: _as_sent(value) for name, value in inputs.shown(job.parameters).items()},
         "debugoutput": "",
         "debugerror": job.error_message or "",
         "starttime": _unix(at.get(Status.START)),

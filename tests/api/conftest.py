@@ -17,8 +17,10 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from models import queries, transitions
+from models.attempt import Attempt
 from models.attempts import Cost, Failure
 from models.job import Job
+from models.lifecycle import AttemptState
 from models.project import AuthMode, Project
 from models.session import Database
 from models.transitions import Claim, NewJob, NewOutput
@@ -74,13 +76,13 @@ class Hand:
         with self._database.transaction() as session:
             return transitions.enqueue(session, [NewJob(**asked | columns)])[0].id
 
-    def dispatch(self, job_id: int) -> Claim:
+    def dispatch(self, job_id: int, provider: str = "sandbox") -> Claim:
         with self._database.transaction() as session:
-            [row] = transitions.dispatch(session, "sandbox", [job_id])
+            [row] = transitions.dispatch(session, provider, [job_id])
             return Claim(row.id, row.claim)
 
-    def accept(self, job_id: int) -> Claim:
-        claim = self.dispatch(job_id)
+    def accept(self, job_id: int, provider: str = "sandbox") -> Claim:
+        claim = self.dispatch(job_id, provider)
         with self._database.transaction() as session:
             transitions.accept(session, claim, self._worker(session))
         return claim
@@ -93,16 +95,29 @@ class Hand:
             self._worker_id = worker.id
         return self._worker_id
 
-    def start(self, job_id: int) -> tuple[Claim, int]:
-        """Up to where the provider has it."""
-        claim = self.accept(job_id)
+    def assign(self, job_id: int, provider: str = "sandbox") -> tuple[Claim, int]:
+        """Up to where it is about to be sent."""
+        claim = self.accept(job_id, provider)
         with self._database.transaction() as session:
             transitions.start_preprocess(session, claim)
             transitions.end_preprocess(session, claim)
-            attempt = transitions.assign(session, claim, provider="sandbox", remote_id="sandbox")
-            transitions.record_ticket(session, attempt.id, {"id": "t"})
-            transitions.start(session, claim, attempt.id)
-        return claim, attempt.id
+            return claim, transitions.assign(session, claim, provider=provider, remote_id=provider).id
+
+    def start(self, job_id: int, provider: str = "sandbox") -> tuple[Claim, int]:
+        """Up to where the provider has it."""
+        claim, attempt_id = self.assign(job_id, provider)
+        with self._database.transaction() as session:
+            transitions.record_ticket(session, attempt_id, {"id": "t"})
+            transitions.start(session, claim, attempt_id)
+        return claim, attempt_id
+
+    def hold(self, job_id: int, provider: str = "wiro") -> int:
+        """Send it and lose the answer; the attempt's number."""
+        claim, attempt_id = self.assign(job_id, provider)
+        lost = Failure("submission_unknown", "the answer was lost", state=AttemptState.UNKNOWN)
+        with self._database.transaction() as session:
+            transitions.hold(session, claim, attempt_id, lost)
+        return attempt_id
 
     def rescue(self, job_id: int) -> None:
         with self._database.transaction() as session:
@@ -117,11 +132,21 @@ class Hand:
         with self._database.transaction() as session:
             transitions.fail(session, claim, Failure("content_refused", message), attempt_id)
 
+    def attempts(self, job_id: int) -> list[Attempt]:
+        with self._database.transaction() as session:
+            return list(queries.attempts(session, job_id))
+
     def succeed(
-        self, job_id: int, content: bytes = b"a picture", cost_usd: Decimal | None = Decimal("0.04")
+        self,
+        job_id: int,
+        content: bytes = b"a picture",
+        cost_usd: Decimal | None = Decimal("0.04"),
+        provider: str = "sandbox",
+        *,
+        is_estimate: bool = False,
     ) -> str:
         """All the way; the access key of the one output."""
-        claim, attempt_id = self.start(job_id)
+        claim, attempt_id = self.start(job_id, provider)
         key, access_key = f"aa/{job_id}/1/0.png", f"key{job_id}"
         self._storage.put(key, content)
         output = NewOutput(
@@ -138,7 +163,7 @@ class Hand:
         with self._database.transaction() as session:
             transitions.end(session, claim, attempt_id)
             transitions.start_postprocess(session, claim, attempt_id)
-            transitions.succeed(session, claim, attempt_id, [output], Cost(cost_usd, is_estimate=False))
+            transitions.succeed(session, claim, attempt_id, [output], Cost(cost_usd, is_estimate=is_estimate))
         return access_key
 
     def look(self, job_id: int) -> Job:
@@ -168,6 +193,16 @@ def app(settings: Settings, bell: SilentBell) -> Iterator[FastAPI]:
     made.state.services = dataclasses.replace(made.state.services, bell=bell)
     yield made
     made.state.services.database.dispose()
+
+
+@pytest.fixture
+def all_vendors(app: FastAPI) -> tuple[str, ...]:
+    """All four are on, and the sandbox is off."""
+    services = app.state.services
+    vendors = ("wiro", "runware", "bfl", "vtrix")
+    market = dataclasses.replace(services.market, turned_on=vendors, known=("sandbox", *vendors))
+    app.state.services = dataclasses.replace(services, market=market)
+    return vendors
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The native API's campaigns: safe to send again, and a bad row holds up no other."""
 
 import threading
+from decimal import Decimal
 
 import pytest
 
@@ -33,7 +34,18 @@ def test_a_campaign_is_opened_once(client):
 
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json() == second.json()
-    assert first.json().keys() == {"id", "name", "total", "counts", "created_at"}
+    assert first.json().keys() == {
+        "id",
+        "name",
+        "total",
+        "counts",
+        "held",
+        "pictures",
+        "cost_usd",
+        "cost_is_estimate",
+        "by_provider",
+        "created_at",
+    }
     assert first.headers["location"] == second.headers["location"] == f"/api/campaigns/{first.json()['id']}"
 
 
@@ -156,6 +168,72 @@ def test_a_campaign_counts_living_jobs_by_status_and_ended_ones_by_outcome(add, 
     assert shown["total"] == 5
     assert shown["counts"] == {"succeeded": 1, "failed": 1, "task_start": 1, "cancelled": 1, "task_queue": 1}
     assert client.get("/api/campaigns").json() == {"campaigns": [shown]}
+
+
+def test_a_campaign_tells_what_each_provider_made_of_it_and_for_how_much(add, client, campaign, hand):
+    added = add(*(row(str(number)) for number in range(5)), row("elsewhere", model="flux-pro-1-1"))["jobs"]
+    jobs = [job["id"] for job in added]
+    hand.succeed(jobs[0], provider="wiro", cost_usd=Decimal("0.05"))
+    hand.succeed(jobs[1], provider="wiro", cost_usd=Decimal("0.04"), is_estimate=True)
+    hand.succeed(jobs[2], provider="bfl", cost_usd=None)
+    hand.fail(jobs[3])
+    hand.hold(jobs[4], "wiro")
+    hand.succeed(hand.queue(), provider="vtrix")
+
+    shown = client.get(campaign).json()
+
+    assert (shown["held"], shown["counts"]["task_queue"]) == (1, 2)
+    assert (shown["pictures"], shown["cost_usd"], shown["cost_is_estimate"]) == (3, "0.09", True)
+    told = [
+        (
+            one["provider"],
+            one["requests"],
+            one["pictures"],
+            one["cost_usd"],
+            one["cost_is_estimate"],
+            one["unknown"],
+        )
+        for one in shown["by_provider"]
+    ]
+    assert told == [
+        ("bfl", 1, 1, None, False, 1),
+        ("sandbox", 1, 0, None, False, 1),
+        ("wiro", 3, 2, "0.09", True, 0),
+    ]
+    assert client.get("/api/campaigns").json() == {"campaigns": [shown]}
+
+
+def test_an_answer_that_was_written_off_may_have_cost_money(add, client, campaign, hand):
+    [job] = add(row("a"))["jobs"]
+    hand.hold(job["id"], "wiro")
+    client.post(f"/api/jobs/{job['id']}/resolve", json={"how": "resend"})
+    hand.succeed(job["id"], provider="bfl")
+
+    [bfl, wiro] = client.get(campaign).json()["by_provider"]
+
+    assert (bfl["pictures"], bfl["cost_usd"], bfl["unknown"]) == (1, "0.04", 0)
+    assert (wiro["pictures"], wiro["cost_usd"], wiro["unknown"]) == (0, None, 1)
+
+
+def test_each_row_may_say_how_it_is_bought(add, client, all_vendors):
+    added = add(
+        row("a", providers=["bfl", "wiro"], route="price", on_unknown="fail"),
+        row("b"),
+        row("both", provider="bfl", providers=["wiro"]),
+        row("off", providers=["wiro", "sandbox"]),
+        row("odd", route="fast"),
+    )
+
+    jobs = [client.get(f"/api/jobs/{job['id']}").json() for job in added["jobs"]]
+    assert [(job["providers"], job["route"], job["on_unknown"]) for job in jobs] == [
+        (["bfl", "wiro"], "price", "fail"),
+        (None, "order", "hold"),
+    ]
+    assert [(bad["custom_id"], bad["problems"][0]["parameter"]) for bad in added["problems"]] == [
+        ("both", "providers"),
+        ("off", "provider"),
+        ("odd", "route"),
+    ]
 
 
 def test_campaigns_are_listed_newest_first_even_without_jobs(client, campaign):

@@ -111,6 +111,7 @@ def test_the_api_page_tells_every_door_and_how_to_prove_oneself(anonymous):
         "/api/jobs/{job_name}/events",
         "/api/jobs/{job_name}/cancel",
         "/api/jobs/{job_name}/kill",
+        "/api/jobs/{job_name}/resolve",
         "/api/campaigns",
         "/api/campaigns/{uuid}",
         "/api/campaigns/{uuid}/jobs",

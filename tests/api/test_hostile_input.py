@@ -128,5 +128,5 @@ def test_a_body_without_end_is_refused_in_both_dialects(client, body):
     native = client.post("/api/jobs", content=body(), headers=JSON)
 
     assert wiro.status_code == native.status_code == 413
-    assert wiro.json()["errors"][0]["message"] == native.json()["detail"] == "A request takes 8 MiB at most."
+    assert wiro.json()["errors"][0]["message"] == native.json()["detail"] == "A request takes 64 MiB at most."
     assert native.json()["code"] == "body_too_large"

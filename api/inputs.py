@@ -1,0 +1,115 @@
+"""Pictures that callers send along: checked, put into storage, and named there by their content.
+
+A job's row holds where a picture is, never the picture: `https://...` where
+the caller published it, `stored:KEY` where it was sent to us.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+
+from PIL import Image
+from pydantic import JsonValue
+
+from catalogue import STORED, Holds, InvalidInput, ModelSpec, Problem, ProblemKind
+from storage import Storage
+
+PIXELS_MAX = 64 * 1000 * 1000
+"""Of one picture: whoever opens it later unpacks it, and a small file may unpack to more than there is."""
+
+_SUFFIXES = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
+_SHOWN_DIGITS = 12
+
+
+class _NoPicture(ValueError):
+    """What was sent is none that we take; the text says what it is instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    content: bytes
+    suffix: str
+
+    @property
+    def key(self) -> str:
+        """Where it is stored; the same picture is stored once."""
+        digest = hashlib.sha256(self.content).hexdigest()
+        return f"inputs/{digest[:2]}/{digest}.{self.suffix}"
+
+
+def keep(storage: Storage, spec: ModelSpec, parameters: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """The parameters with each picture that was sent along put into storage.
+
+    Args:
+        storage: where outputs are kept too.
+        spec: the model.
+        parameters: as `catalogue.validate` gave them, from somebody who is not to be trusted.
+
+    Raises:
+        InvalidInput: one is no picture; nothing was stored.
+        storage.StorageError: it could not be kept.
+    """
+    kept = dict(parameters)
+    problems: list[Problem] = []
+    pictures: list[_Picture] = []
+    for one in spec.inputs:
+        references = parameters.get(one.name)
+        if one.holds is not Holds.IMAGES or not isinstance(references, list):
+            continue
+        try:
+            read = [_read(str(reference)) for reference in references]
+        except _NoPicture as exc:
+            problems.append(Problem(one.name, ProblemKind.TYPE, sent=str(exc), allowed=one.allowed))
+            continue
+        pictures += [found for found in read if isinstance(found, _Picture)]
+        kept[one.name] = [found if isinstance(found, str) else f"{STORED}{found.key}" for found in read]
+    if problems:
+        raise InvalidInput(spec.slug, problems)
+    for picture in pictures:
+        storage.put(picture.key, picture.content)
+    return kept
+
+
+def shown(parameters: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """The parameters as answers have them: a stored picture by the beginning of its name."""
+    return {name: _shown(value) for name, value in parameters.items()}
+
+
+def _shown(value: JsonValue) -> JsonValue:
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    if isinstance(value, str) and value.startswith(f"{STORED}inputs/"):
+        name, _, suffix = value.rpartition("/")[2].partition(".")
+        return f"{STORED}{name[:_SHOWN_DIGITS]}….{suffix}"
+    return value
+
+
+def _read(reference: str) -> str | _Picture:
+    """A URL as it is, or the picture that was sent.
+
+    Raises:
+        _NoPicture: it is neither.
+    """
+    if reference.startswith("data:"):
+        return _picture(base64.b64decode(reference.partition(",")[2]))
+    if reference.startswith(STORED):
+        # Whoever could name a key might be shown another project's picture.
+        raise _NoPicture("the name of a stored one: send the picture itself")
+    return reference
+
+
+def _picture(content: bytes) -> _Picture:
+    """The picture, known by its first bytes; its pixels are not unpacked."""
+    try:
+        with Image.open(BytesIO(content), formats=tuple(_SUFFIXES)) as opened:
+            width_px, height_px = opened.size
+            suffix = _SUFFIXES[str(opened.format)]
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
+        raise _NoPicture("a picture of far too many pixels") from exc
+    except (OSError, ValueError, SyntaxError) as exc:  # all of which Pillow raises for a broken header
+        raise _NoPicture(f"{len(content):,} bytes that are no picture") from exc
+    if width_px * height_px > PIXELS_MAX:
+        raise _NoPicture(f"a picture of {width_px} x {height_px} pixels")
+    return _Picture(content, suffix)

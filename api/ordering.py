@@ -1,0 +1,55 @@
+"""From what a caller asks for to what is queued, for every door."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from api import inputs
+from api.dependencies import Services
+from models.lifecycle import OnUnknown, Route
+from models.transitions import NewJob
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a job is to be bought; None where the caller said nothing.
+
+    Attributes:
+        wanted_providers: no others than these, best first.
+        route: by what they are ranked.
+        on_unknown: what becomes of the job when the answer to a paid request is lost.
+    """
+
+    wanted_providers: tuple[str, ...] | None = None
+    route: Route | None = None
+    on_unknown: OnUnknown | None = None
+
+
+NO_TERMS = Terms()
+
+
+def new_job(
+    services: Services,
+    project_id: int,
+    model_name: str,
+    parameters: Mapping[str, object],
+    terms: Terms = NO_TERMS,
+) -> NewJob:
+    """The job, read and checked, with its pictures in storage; not queued yet.
+
+    Raises:
+        catalogue.UnknownModel: there is no such model.
+        catalogue.InvalidInput: the parameters do not fit it.
+        market.NotSold: nobody sells it, or one of the wanted providers does not.
+        market.NotExpressible: whoever may make it cannot be told what was asked for.
+        storage.StorageError: a picture could not be kept.
+    """
+    order = services.market.order(model_name, parameters, terms.wanted_providers)
+    return NewJob(
+        project_id=project_id,
+        model_slug=order.spec.slug,
+        parameters=inputs.keep(services.storage, order.spec, order.parameters),
+        wanted_providers=order.wanted_providers,
+        route=terms.route or services.route,
+        on_unknown=terms.on_unknown or services.on_unknown,
+        excluded=order.excluded,
+    )
