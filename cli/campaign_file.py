@@ -20,6 +20,7 @@ from typing import BinaryIO
 from pydantic import JsonValue
 
 from cli.documents import Row
+from cli.terms import NO_TERMS, Terms
 
 LINE_MAX_BYTES = 1 << 20
 """Ten times the longest prompt a model takes, with every character escaped."""
@@ -29,7 +30,7 @@ CHUNK_ROWS = 500
 CHUNK_MAX_BYTES = 1 << 20
 """The server reads a request whole; a chunk stays small however long its prompts are."""
 
-_BESIDE = frozenset({"custom_id", "model", "priority", "provider"})
+_BESIDE = frozenset({"custom_id", "model", "priority", "provider", "providers", "route", "on_unknown"})
 """What a line says of the job rather than of the picture."""
 
 _BOM = b"\xef\xbb\xbf"
@@ -42,12 +43,12 @@ class Defaults:
     Attributes:
         model_slug: what to generate with.
         parameters: as typed, text.
-        provider: who must make the pictures; None for anyone.
+        terms: how the pictures are to be bought.
     """
 
     model_slug: str
     parameters: Mapping[str, str]
-    provider: str | None = None
+    terms: Terms = NO_TERMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,10 @@ def read_prompt(text: str, number: int, defaults: Defaults) -> Row | None:
 
 
 def read_object(text: str, number: int, defaults: Defaults) -> Row | None:
-    """A line of JSON: parameters, and `custom_id`, `model`, `priority`, `provider` beside them.
+    """A line of JSON: parameters, and beside them `custom_id`, `model`, `priority` and how it is bought.
+
+    The latter is `provider` or `providers`, `route` and `on_unknown`, each in place of
+    what holds for the other lines.
 
     Raises:
         Unusable: it is no such object.
@@ -152,8 +156,7 @@ def read_object(text: str, number: int, defaults: Defaults) -> Row | None:
     row = _row(_custom_id(told, number), {**defaults.parameters, **parameters}, defaults)
     if "model" in body:
         row["model"] = _text_of(body, "model")
-    if body.get("provider") is not None:
-        row["provider"] = _text_of(body, "provider")
+    _say(row, _terms(body))
     if (priority := body.get("priority")) is not None:
         if not isinstance(priority, int) or isinstance(priority, bool):
             raise Unusable(f"priority takes a whole number, got {json.dumps(priority)}")
@@ -177,15 +180,21 @@ def chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 def name_of(file: Path, defaults: Defaults) -> str:
     """A name made of the file's content and the defaults: the same command again finds its campaign."""
-    digest = hashlib.sha256(
-        json.dumps(
-            [defaults.model_slug, dict(defaults.parameters), defaults.provider], sort_keys=True
-        ).encode()
-    )
+    digest = hashlib.sha256(json.dumps(_told_of(defaults), sort_keys=True).encode())
     with file.open("rb") as source:
         while block := source.read(LINE_MAX_BYTES):
             digest.update(block)
     return f"{file.stem}-{digest.hexdigest()[:8]}"
+
+
+def _told_of(defaults: Defaults) -> list[JsonValue]:
+    """What makes the campaign of one command another than that of the next."""
+    terms = defaults.terms
+    providers = None if terms.providers is None else ",".join(terms.providers)
+    told: list[JsonValue] = [defaults.model_slug, dict(defaults.parameters), providers]
+    # Left out where nothing was said, so that campaigns of earlier versions keep their names and are not
+    # bought again.
+    return told + [word for word in (terms.route, terms.on_unknown) if word is not None]
 
 
 def _raw_lines(source: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
@@ -205,7 +214,10 @@ def _raw_lines(source: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
 
 def _text(raw: bytes | None, number: int) -> str:
     if raw is None:
-        raise Unusable(f"longer than {LINE_MAX_BYTES:,} bytes")
+        raise Unusable(
+            f"longer than {LINE_MAX_BYTES:,} bytes; name a large picture by its URL, or send it with "
+            "`darkroom run -f`"
+        )
     _refuse_nul(raw, number)
     return _decoded(bytes.decode, raw, number).rstrip("\r\n")
 
@@ -255,11 +267,43 @@ def _text_of(told: Mapping[str, JsonValue], name: str) -> str:
     return value
 
 
+def _terms(body: Mapping[str, JsonValue]) -> Terms:
+    """How a line of its own wants to be bought."""
+    return Terms(
+        providers=_providers(body),
+        route=None if body.get("route") is None else _text_of(body, "route"),
+        on_unknown=None if body.get("on_unknown") is None else _text_of(body, "on_unknown"),
+    )
+
+
+def _providers(body: Mapping[str, JsonValue]) -> tuple[str, ...] | None:
+    """The line's own providers, best first; None when it names none."""
+    one, several = body.get("provider"), body.get("providers")
+    if one is not None and several is not None:
+        raise Unusable("give provider or providers, not both")
+    if one is not None:
+        return tuple(name.strip() for name in _text_of(body, "provider").split(","))
+    if several is None:
+        return None
+    if not isinstance(several, list) or not several or not all(isinstance(name, str) for name in several):
+        raise Unusable(f"providers takes a list of names, got {json.dumps(several)[:80]}")
+    return tuple(str(name) for name in several)
+
+
 def _row(custom_id: str, parameters: dict[str, JsonValue], defaults: Defaults) -> Row:
     row = Row(custom_id=custom_id, model=defaults.model_slug, parameters=parameters)
-    if defaults.provider is not None:
-        row["provider"] = defaults.provider
+    _say(row, defaults.terms)
     return row
+
+
+def _say(row: Row, terms: Terms) -> None:
+    """Let the row say these terms, in place of what it said; where they say nothing it stays."""
+    if terms.providers is not None:
+        row["providers"] = list(terms.providers)
+    if terms.route is not None:
+        row["route"] = terms.route
+    if terms.on_unknown is not None:
+        row["on_unknown"] = terms.on_unknown
 
 
 def _line_name(number: int) -> str:

@@ -32,8 +32,9 @@ def mistake_in(defaults: Defaults, found: Model) -> str | None:
     sold_by = [offer["provider"] for offer in found["offers"] if offer["is_on"]]
     if not sold_by:
         return f"{found['slug']} is sold here by nobody: `darkroom providers` lists who is on."
-    if defaults.provider is not None and defaults.provider not in sold_by:
-        return f"{found['slug']} is not sold here by {defaults.provider!r}, but by: {', '.join(sold_by)}."
+    if others := [name for name in defaults.terms.providers or () if name not in sold_by]:
+        refused = " nor by ".join(map(repr, others))
+        return f"{found['slug']} is not sold here by {refused}, but by: {', '.join(sold_by)}."
     known = [one["name"] for one in found.get("inputs", [])]
     if unknown := _unknown(defaults.parameters, known):
         refused = " and no ".join(map(repr, unknown))
@@ -61,5 +62,8 @@ def _model(client: Client, name: str) -> Model:
 
 
 def _unknown(names: Iterable[str], known: list[str]) -> list[str]:
-    """Names the model does not take; one with a dot is a provider's own, and passes through."""
-    return [name for name in names if "." not in name and name not in known]
+    """Names the model does not take; one with a dot is a provider's own, and passes through.
+
+    A picture's URL may be given under Wiro's second name for it.
+    """
+    return [name for name in names if "." not in name and not {name, name.removesuffix("Url")} & set(known)]

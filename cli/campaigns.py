@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from cli import campaign_file, campaign_options, pictures, progress, submission
@@ -15,10 +16,11 @@ from cli.client import Client
 from cli.documents import Campaign
 from cli.errors import CannotStart
 from cli.jobs import INTERRUPTED
-from cli.options import DEFAULT_MODEL, json_option, opened, parameter_option
+from cli.options import DEFAULT_MODEL, buying_options, json_option, opened, parameter_option
 from cli.progress import Tally
-from cli.rendering import facts, plain, print_json, table, to_stderr, to_stdout, when
+from cli.rendering import facts, plain, print_json, table, to_stderr, to_stdout, usd, when
 from cli.submission import Fetched, Sent
+from cli.terms import Terms
 
 TOLD_WRONG_LINES = 20
 """More than that scrolls away what matters, and is one mistake made in every line."""
@@ -34,7 +36,7 @@ def campaign() -> None:
 @click.option("--model", "model_slug", default=DEFAULT_MODEL, show_default=True, metavar="OWNER/MODEL")
 @click.option("--name", help="Of the campaign.  [default: made from the file and the options]")
 @parameter_option
-@click.option("--provider", help="Who must make the pictures; otherwise whoever is free.")
+@buying_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Save the pictures here.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until the jobs have ended.")
 @json_option
@@ -46,18 +48,21 @@ def submit(
     model_slug: str,
     name: str | None,
     parameters: dict[str, str],
-    provider: str | None,
+    terms: Terms,
     out: Path | None,
     no_wait: bool,
     as_json: bool,
 ) -> None:
     """Submit a file: .txt with a prompt a line, or .jsonl with an object a line.
 
+    A line's pictures are URLs or data URIs.  A line may say its own provider,
+    providers, route, on_unknown and priority.
+
     Interrupted, it is simply run again: what was sent is not sent twice.
     """
     if out and no_wait:
         raise click.UsageError("--out waits for the pictures, so it does not go with --no-wait.")
-    defaults = Defaults(model_slug, parameters, provider)
+    defaults = Defaults(model_slug, parameters, terms)
     name = _name(file, name, defaults)
     client = opened(ctx)
     campaign_options.check(client, file, defaults)
@@ -66,16 +71,18 @@ def submit(
         sent = send(client, file, name, defaults)
         if sent.lines == 0:
             raise click.UsageError(f"{_shown(file)} has no prompt in it.")
-        tally = None if no_wait or sent.campaign is None else wait(client, sent.campaign)
+        ended = None if no_wait or sent.campaign is None else wait(client, sent.campaign)
         fetched = fetch(client, sent.campaign, folder) if folder and sent.campaign else None
     except KeyboardInterrupt:
         to_stderr().print("\nWhat was sent goes on. The same command again takes it up from here.")
         ctx.exit(INTERRUPTED)
     if as_json:
-        print_json(_as_document(sent, tally, fetched))
+        print_json(_as_document(sent, ended, fetched))
     else:
-        _print_summary(to_stdout(), sent, tally, fetched)
-    ctx.exit(0 if _is_good(sent, tally, fetched) else 1)
+        _print_summary(to_stdout(), sent, ended, fetched)
+    if ended is not None and ended["held"]:
+        _tell_held(ended)
+    ctx.exit(0 if _is_good(sent, ended, fetched) else 1)
 
 
 @campaign.command("list")
@@ -87,14 +94,15 @@ def list_campaigns(ctx: click.Context, *, as_json: bool) -> None:
     if as_json:
         print_json({"campaigns": campaigns})
         return
-    rows = table("name", "id", "created", "jobs>", "how far")
+    rows = table("name", "id", "created", "jobs>", "cost>", "how far")
     for one in campaigns:
         rows.add_row(
             plain(one["name"], most=48),
             one["id"],
             when(one["created_at"]),
             f"{one['total']:,}",
-            str(Tally.of(one["counts"])),
+            usd(one["cost_usd"], is_estimate=one["cost_is_estimate"]),
+            str(_tally(one)),
         )
     if campaigns:
         to_stdout().print(rows)
@@ -107,16 +115,22 @@ def list_campaigns(ctx: click.Context, *, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def show(ctx: click.Context, *, uuid: str, as_json: bool) -> None:
-    """Show how far a campaign is."""
+    """Show how far a campaign is, and what each provider has made of it for how much."""
     found = opened(ctx).campaign(uuid)
     if as_json:
         print_json(found)
         return
     counts = [(word, f"{count:,}") for word, count in sorted(found["counts"].items())]
+    counts += [("of these held", f"{found['held']:,}")] if found["held"] else []
     about = [("campaign", found["name"]), ("id", found["id"]), ("created", when(found["created_at"]))]
     console = to_stdout()
     console.print(facts([*about, *counts]))
-    console.print(progress.Bar(Tally.of(found["counts"])))
+    console.print(progress.Bar(_tally(found)))
+    if found["by_provider"]:
+        console.print()
+        console.print(_accounts(found))
+    if found["held"]:
+        _tell_held(found)
 
 
 # --- the steps of a submit, as they are seen -------------------------------------------------------------
@@ -145,8 +159,8 @@ def send(client: Client, file: Path, name: str, defaults: Defaults) -> Sent:
         complaints.close()
 
 
-def wait(client: Client, campaign: Campaign) -> Tally:
-    """Show a bar until all jobs have ended."""
+def wait(client: Client, campaign: Campaign) -> Campaign:
+    """Show a bar until all jobs have ended, or wait for a person; then the campaign."""
     with progress.shown(to_stderr(), _shown(campaign["name"])) as show_tally:
         return submission.wait(client, campaign["id"], show_tally)
 
@@ -214,43 +228,87 @@ def _refuse_binary(file: Path) -> None:
         raise CannotStart(f"{_shown(file)} is not a text file: {exc}; nothing was sent.") from exc
 
 
-def _is_good(sent: Sent, tally: Tally | None, fetched: Fetched | None) -> bool:
-    all_succeeded = tally is None or tally.succeeded == tally.total
+def _is_good(sent: Sent, ended: Campaign | None, fetched: Fetched | None) -> bool:
+    all_succeeded = ended is None or _tally(ended).succeeded == ended["total"]
     return sent.wrong == 0 and all_succeeded and not (fetched and fetched.missing)
 
 
-def _as_document(sent: Sent, tally: Tally | None, fetched: Fetched | None) -> dict[str, object]:
+def _tally(campaign: Campaign) -> Tally:
+    return Tally.of(campaign["counts"], campaign["held"])
+
+
+def _as_document(sent: Sent, ended: Campaign | None, fetched: Fetched | None) -> dict[str, object]:
     return {
         "campaign": {"id": sent.campaign["id"], "name": sent.campaign["name"]} if sent.campaign else None,
         "added": sent.added,
         "existing": sent.existing,
         "wrong": sent.wrong,
         "wrong_lines": [{"line": line.number, "reason": line.reason} for line in sent.wrong_lines],
-        "counts": asdict(tally) if tally else None,
+        "counts": asdict(_tally(ended)) if ended else None,
+        "cost_usd": ended["cost_usd"] if ended else None,
+        "cost_is_estimate": ended["cost_is_estimate"] if ended else None,
+        "by_provider": ended["by_provider"] if ended else None,
         "pictures": fetched.pictures if fetched else None,
         "missing": [{"id": job_id, "reason": why} for job_id, why in fetched.missing] if fetched else None,
         "contact_sheet": str(fetched.contact_sheet) if fetched and fetched.contact_sheet else None,
     }
 
 
-def _print_summary(console: Console, sent: Sent, tally: Tally | None, fetched: Fetched | None) -> None:
+def _print_summary(console: Console, sent: Sent, ended: Campaign | None, fetched: Fetched | None) -> None:
     rows: list[tuple[str, str | Text]] = []
     if sent.campaign:
         rows += [("campaign", sent.campaign["name"]), ("id", sent.campaign["id"])]
     rows.append(("sent", _sent_line(sent)))
-    if tally:
-        rows.append(
-            ("jobs", f"{tally.succeeded:,} succeeded · {tally.failed:,} failed · {tally.stopped:,} stopped")
-        )
+    if ended:
+        rows.append(("jobs", _ended_line(_tally(ended))))
+        rows.append(("cost", usd(ended["cost_usd"], is_estimate=ended["cost_is_estimate"])))
     if fetched:
         rows.append(("pictures", f"{fetched.pictures:,}"))
         rows += [("missing", f"job {job_id}: {why}") for job_id, why in fetched.missing]
         rows += [("contact sheet", str(fetched.contact_sheet))] if fetched.contact_sheet else []
     console.print(facts(rows))
-    if tally is None and sent.campaign:
+    if ended and ended["by_provider"]:
+        console.print()
+        console.print(_accounts(ended))
+    if ended is None and sent.campaign:
         to_stderr().print(
             f"Follow it with `darkroom campaign show {sent.campaign['id']}`.", style="bright_black"
         )
+
+
+def _ended_line(tally: Tally) -> str:
+    words = [f"{tally.succeeded:,} succeeded", f"{tally.failed:,} failed", f"{tally.stopped:,} stopped"]
+    words += [f"{tally.held:,} held"] if tally.held else []
+    return " · ".join(words)
+
+
+def _accounts(campaign: Campaign) -> Table:
+    """What each provider has made of it, side by side."""
+    rows = table("provider", "requests>", "pictures>", "cost>", "")
+    for one in campaign["by_provider"]:
+        unknown = f"and {one['unknown']:,} whose cost nobody knows" if one["unknown"] else ""
+        rows.add_row(
+            plain(one["provider"]),
+            f"{one['requests']:,}",
+            f"{one['pictures']:,}",
+            usd(one["cost_usd"], is_estimate=one["cost_is_estimate"]),
+            unknown,
+        )
+    return rows
+
+
+def _tell_held(campaign: Campaign) -> None:
+    """What to do about jobs that go on only when somebody decides."""
+    count = campaign["held"]
+    jobs = "job waits" if count == 1 else "jobs wait"
+    to_stderr().print(
+        Text(
+            f"{count:,} {jobs} for you: the answer to a paid request was lost, buying again may pay twice.\n"
+            f"`darkroom list --held --campaign {campaign['id']}` lists them with their providers; "
+            "`darkroom resolve ID --resend | --fail | --found VENDOR_ID` decides."
+        ),
+        soft_wrap=True,
+    )
 
 
 def _sent_line(sent: Sent) -> str:

@@ -29,10 +29,12 @@ from cli.documents import (
     Parameters,
     Problem,
     Provider,
+    Resolved,
     Row,
     Stopped,
 )
 from cli.errors import CannotReach, CommandFailed
+from cli.terms import Terms
 from settings import BadSetting, Settings
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -196,11 +198,9 @@ class Client:
 
     # --- jobs ------------------------------------------------------------------------------------
 
-    def submit(
-        self, model_slug: str, parameters: Parameters, *, provider: str | None, priority: int | None
-    ) -> Job:
+    def submit(self, model_slug: str, parameters: Parameters, *, terms: Terms, priority: int | None) -> Job:
         """A new job.  Not safe to call twice: each call may cost money."""
-        wanted = {"model": model_slug, "parameters": parameters, "provider": provider, "priority": priority}
+        wanted = {"model": model_slug, "parameters": parameters, "priority": priority, **terms.document()}
         job: Job = self._document("POST", "/api/jobs", json=_given(wanted))
         return job
 
@@ -209,7 +209,7 @@ class Client:
 
         Args:
             limit: how many at most; None for all.
-            where: `status`, `outcome`, `campaign`.
+            where: `status`, `outcome`, `campaign`, `held`.
         """
         cursor: str | None = None
         left = limit
@@ -248,6 +248,12 @@ class Client:
         """Stop a job wherever it is."""
         stopped: Stopped = self._document("POST", _job_path(name, "/kill"))
         return stopped
+
+    def resolve(self, name: str, how: str, remote_id: str | None) -> Resolved:
+        """Decide about a held job.  Not safe to call twice: it may be held again meanwhile."""
+        decision = _given({"how": how, "remote_id": remote_id})
+        resolved: Resolved = self._document("POST", _job_path(name, "/resolve"), json=decision)
+        return resolved
 
     # --- campaigns -------------------------------------------------------------------------------
 

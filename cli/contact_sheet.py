@@ -73,7 +73,7 @@ def frame(job: Job, events: Sequence[Event], pictures: Sequence[Path]) -> Frame:
         provider=job["provider"] or "–",
         seed="–" if seed is None else str(seed),
         place=job["outcome"] or job["status"],
-        price=usd(job["cost_usd"]),
+        price=usd(job["cost_usd"], is_estimate=job["cost_is_estimate"]),
         size=f"{outputs[0]['width_px']} × {outputs[0]['height_px']}" if outputs else "",
         trouble=(error["message"] or error["code"]) if error else "",
         pictures=tuple(path.name for path in pictures),

@@ -36,6 +36,7 @@ from cli.rendering import facts, table, to_stdout
 from cli.stack import RunningStack
 from cli.submission import Fetched
 from cli.supervisor import find_process
+from cli.terms import Terms
 from models import queries
 from models.event import JobEvent
 from models.lifecycle import Outcome, Status
@@ -210,11 +211,12 @@ def _refuse_leftovers(running: RunningStack) -> None:
 
 def _develop(client: Client, running: RunningStack, file: Path) -> tuple[Tally, Fetched, list[Trail]]:
     """Order the pictures, wait for them, fetch them, and read how they came about."""
-    defaults = Defaults(DEFAULT_MODEL, {}, provider="sandbox")
+    defaults = Defaults(DEFAULT_MODEL, {}, Terms(providers=("sandbox",)))
     sent = campaigns.send(client, file, "Eight prompts", defaults)
     if sent.campaign is None:
         raise CannotStart("The server took none of the prompts.")
-    tally = campaigns.wait(client, sent.campaign)
+    ended = campaigns.wait(client, sent.campaign)
+    tally = Tally.of(ended["counts"], ended["held"])
     fetched = campaigns.fetch(client, sent.campaign, _emptied(OUT))
     jobs = reversed(list(client.jobs(None, campaign=sent.campaign["id"])))
     return tally, fetched, _trails(running.database_url, [job["id"] for job in jobs])

@@ -40,6 +40,9 @@ class Attempt(TypedDict):
     provider: str
     state: str
     cost_usd: str | None
+    cost_is_estimate: bool
+    billed: str | None
+    request_id: str | None
     error_code: str | None
     error_message: str | None
 
@@ -47,7 +50,8 @@ class Attempt(TypedDict):
 class Job(TypedDict):
     """One request to generate; attempts and outputs come only with a single job.
 
-    `notice` is what has to be said beside the provider's name.
+    `notice` is what has to be said beside the provider's name; `at_stake_usd` what
+    a request may have cost whose answer was lost.
     """
 
     id: int
@@ -57,13 +61,20 @@ class Job(TypedDict):
     outcome: str | None
     parameters: dict[str, JsonValue]
     provider: str | None
+    providers: list[str] | None
+    route: str
+    on_unknown: str
+    excluded: dict[str, str]
     notice: str | None
     priority: int
     campaign: str | None
     custom_id: str | None
     created_at: str
     finished_at: str | None
+    held_at: str | None
+    at_stake_usd: str | None
     cost_usd: str | None
+    cost_is_estimate: bool
     error: Trouble | None
     stopped_how: str | None
     attempts: NotRequired[list[Attempt]]
@@ -89,14 +100,40 @@ class Stopped(TypedDict):
     job: Job
 
 
+class Resolved(TypedDict):
+    """A held job after somebody decided about it."""
+
+    job: Job
+    at_stake_usd: str | None
+
+
+class Account(TypedDict):
+    """What one provider has done for a campaign; `unknown` requests may have cost money nobody knows of."""
+
+    provider: str
+    requests: int
+    pictures: int
+    cost_usd: str | None
+    cost_is_estimate: bool
+    unknown: int
+
+
 class Campaign(TypedDict):
-    """Many jobs under one name; `counts` has living jobs by status, ended ones by outcome."""
+    """Many jobs under one name; `counts` has living jobs by status, ended ones by outcome.
+
+    `held` ones are counted in `task_queue` too.
+    """
 
     id: str
     name: str
     created_at: str
     total: int
     counts: dict[str, int]
+    held: int
+    pictures: int
+    cost_usd: str | None
+    cost_is_estimate: bool
+    by_provider: list[Account]
 
 
 class Offer(TypedDict):
@@ -104,7 +141,8 @@ class Offer(TypedDict):
 
     provider: str
     is_on: bool
-    price_usd: str
+    price_usd: str | None
+    price_per: NotRequired[str | None]
     notice: str | None
 
 
@@ -114,6 +152,7 @@ class Input(TypedDict):
     name: str
     required: bool
     default: str | None
+    default_is_sample: NotRequired[bool]
     allowed: str
     help: str
 
@@ -128,12 +167,34 @@ class Model(TypedDict):
     inputs: NotRequired[list[Input]]
 
 
+class Breaker(TypedDict):
+    """Whether an offer is used."""
+
+    state: str
+    failures: int
+    retry_at: str | None
+    reason: str | None
+
+
+class Sold(TypedDict):
+    """One model that a provider sells, and how it has gone lately."""
+
+    model: str
+    remote_id: str
+    price_usd: str | None
+    price_per: NotRequired[str | None]
+    breaker: Breaker
+    latency_s: float | None
+    held: int
+
+
 class Provider(TypedDict):
     """One provider."""
 
     name: str
     is_on: bool
     models: list[str]
+    offers: list[Sold]
     notice: str | None
 
 
@@ -144,7 +205,9 @@ class Row(TypedDict):
     model: str
     parameters: dict[str, JsonValue]
     priority: NotRequired[int]
-    provider: NotRequired[str]
+    providers: NotRequired[list[str]]
+    route: NotRequired[str]
+    on_unknown: NotRequired[str]
 
 
 class Problem(TypedDict):

@@ -1,4 +1,4 @@
-"""The commands about single jobs: `run`, `list`, `show`, `cancel`, `kill`."""
+"""The commands about single jobs: `run`, `list`, `show`, `cancel`, `kill`, `resolve`."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli import pictures
+from cli import pictures, sending
 from cli.client import PATIENCE_S, Client, Refused
 from cli.documents import Event, Job, Stopped
-from cli.options import file_option, json_option, opened, parameter_option
+from cli.options import buying_options, file_option, json_option, opened, parameter_option
 from cli.rendering import (
     facts,
     moment,
@@ -28,6 +28,7 @@ from cli.rendering import (
     usd,
     when,
 )
+from cli.terms import Terms
 
 INTERRUPTED = 130
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.15, 1.0
@@ -37,9 +38,9 @@ _FIRST_LOOK_S, _LAST_LOOK_S = 0.15, 1.0
 @click.argument("model", metavar="OWNER/MODEL")
 @parameter_option
 @file_option
-@click.option("--provider", help="Who must make it; otherwise whoever is free.")
+@buying_options
 @click.option("--priority", type=int, help="Higher goes first.")
-@click.option("--wait", is_flag=True, help="Wait until it has ended; exit 1 if it fails.")
+@click.option("--wait", is_flag=True, help="Wait until it has ended; exit 1 if it fails or is held.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Wait, and save the pictures here."
 )
@@ -50,16 +51,22 @@ def run(
     *,
     model: str,
     parameters: dict[str, str],
-    provider: str | None,
+    files: list[tuple[str, Path]],
+    terms: Terms,
     priority: int | None,
     wait: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Run one job."""
+    """Run one job.
+
+    A picture it takes is a file, `-f inputImage=@cat.png`, or a URL, `-p inputImage=https://...`;
+    several URLs are parted by commas.
+    """
     folder = pictures.prepare(out) if out else None
     client = opened(ctx)
-    job = client.submit(model, parameters, provider=provider, priority=priority)
+    sent = sending.with_pictures(parameters, files)
+    job = client.submit(model, sent, terms=terms, priority=priority)
     if not wait and folder is None:
         _tell_submitted(job, as_json)
         return
@@ -75,6 +82,7 @@ def run(
 @click.option("--status", help="Only jobs with this status, such as task_queue; several with commas.")
 @click.option("--outcome", help="Only jobs that ended so: succeeded, failed, cancelled, killed, expired.")
 @click.option("--campaign", help="Only jobs of the campaign with this id.")
+@click.option("--held", is_flag=True, help="Only jobs that wait for you to resolve them.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @json_option
 @click.pass_context
@@ -84,11 +92,13 @@ def list_jobs(
     status: str | None,
     outcome: str | None,
     campaign: str | None,
+    held: bool,
     limit: int,
     as_json: bool,
 ) -> None:
     """List jobs, newest first."""
-    found = list(opened(ctx).jobs(limit, status=status, outcome=outcome, campaign=campaign))
+    where = {"status": status, "outcome": outcome, "campaign": campaign, "held": "true" if held else None}
+    found = list(opened(ctx).jobs(limit, **where))
     if as_json:
         print_json({"jobs": found})
         return
@@ -99,11 +109,11 @@ def list_jobs(
             place(job),
             plain(job["model"]),
             plain(job["provider"] or ""),
-            usd(job["cost_usd"]),
+            usd(job["cost_usd"], is_estimate=job["cost_is_estimate"]),
             when(job["created_at"]),
             plain(job["parameters"].get("prompt", ""), most=60),
         )
-    _print_or(to_stdout(), rows, "No jobs.")
+    _print_or(to_stdout(), rows, "No held jobs." if held else "No jobs.")
 
 
 @click.command()
@@ -123,6 +133,9 @@ def show(ctx: click.Context, *, name: str, as_json: bool) -> None:
     _print_section(console, "Attempts", _attempts(job))
     _print_section(console, "Outputs", _outputs(job))
     _print_section(console, "Trail", trail(events))
+    if job["held_at"]:
+        console.print()
+        console.print(_what_to_do(job), soft_wrap=True)
 
 
 @click.command()
@@ -141,6 +154,37 @@ def cancel(ctx: click.Context, *, names: tuple[str, ...], as_json: bool) -> None
 def kill(ctx: click.Context, *, names: tuple[str, ...], as_json: bool) -> None:
     """Stop jobs wherever they are; exit 1 if any could not be stopped."""
     _stop(ctx, names, opened(ctx).kill, is_kill=True, as_json=as_json)
+
+
+@click.command()
+@click.argument("names", metavar="ID...", nargs=-1, required=True)
+@click.option("--resend", "how", flag_value="resend", help="Buy again; if it arrived after all, pay twice.")
+@click.option("--fail", "how", flag_value="fail", help="Give it up, and buy nothing more.")
+@click.option("--found", metavar="VENDOR_ID", help="Go on with the request that has this id at the provider.")
+@json_option
+@click.pass_context
+def resolve(
+    ctx: click.Context, *, names: tuple[str, ...], how: str | None, found: str | None, as_json: bool
+) -> None:
+    """Decide about held jobs, whose paid request may or may not have arrived.
+
+    `darkroom list --held` lists them.  Look at the provider's own list of requests first:
+    it may tell.  Exit 1 if any was not held.
+    """
+    if (how is None) == (found is None):
+        raise click.UsageError("Say one of --resend, --fail and --found VENDOR_ID.")
+    if found is not None and len(names) > 1:
+        raise click.UsageError("--found takes one job: a request at the provider is one job's.")
+    client = opened(ctx)
+    results = [_resolved(client, name, how or "found", found) for name in names]
+    if as_json:
+        print_json({"results": results})
+    else:
+        for result in results:
+            (to_stderr() if result["job"] is None else to_stdout()).print(
+                _resolve_line(result), soft_wrap=True
+            )
+    ctx.exit(0 if all(result["job"] is not None for result in results) else 1)
 
 
 def trail(events: list[Event]) -> Table:
@@ -180,11 +224,11 @@ def _followed(ctx: click.Context, client: Client, job: Job) -> Job:
 def _wait(client: Client, job: Job, on_change: Callable[[Job], None]) -> Job:
     pause_s = _FIRST_LOOK_S
     on_change(job)
-    while job["outcome"] is None:
+    while job["outcome"] is None and job["held_at"] is None:
         client.sleep(pause_s)
         pause_s = min(pause_s * 1.2, _LAST_LOOK_S)
         now = client.job(job["id"], patience_s=PATIENCE_S)
-        if now["status"] != job["status"]:
+        if (now["status"], now["held_at"]) != (job["status"], job["held_at"]):
             on_change(now)
         job = now
     return client.job(job["id"], patience_s=PATIENCE_S)
@@ -211,7 +255,9 @@ def _tell_ended(job: Job, as_json: bool) -> None:
             click.echo(output.get("path") or output["url"])
         if job["notice"]:
             to_stderr().print(plain(job["notice"]), style="bright_black")
-    if job["outcome"] != "succeeded":
+    if job["held_at"]:
+        to_stderr().print(_what_to_do(job), soft_wrap=True)
+    elif job["outcome"] != "succeeded":
         to_stderr().print(_why_not(job))
 
 
@@ -277,6 +323,61 @@ def _stop_line(result: StopResult) -> Text:
     return Text.assemble(plain(result["id"]), "  ", place(job), f"  {rest}")
 
 
+# --- deciding about some -------------------------------------------------------------------------------
+
+
+class ResolveResult(TypedDict):
+    """What became of one id; `problem` says why nothing was decided, and `job` is None then.
+
+    `at_stake_usd` is what the lost request may have cost; None when unknown.
+    """
+
+    id: str
+    how: str
+    at_stake_usd: str | None
+    job: Job | None
+    problem: str | None
+
+
+def _resolved(client: Client, name: str, how: str, remote_id: str | None) -> ResolveResult:
+    try:
+        resolved = client.resolve(name, how, remote_id)
+    except Refused as exc:  # this one is not held; the others may be
+        return ResolveResult(id=name, how=how, at_stake_usd=None, job=None, problem=str(exc))
+    at_stake = resolved["at_stake_usd"]
+    return ResolveResult(id=name, how=how, at_stake_usd=at_stake, job=resolved["job"], problem=None)
+
+
+def _resolve_line(result: ResolveResult) -> Text:
+    job = result["job"]
+    if job is None:
+        return Text.assemble(plain(result["id"]), "  ", plain(result["problem"]))
+    price = _price(result["at_stake_usd"])
+    told = {
+        "resend": f"is bought again; if the first request arrived after all, it is paid for twice{price}",
+        "fail": f"was given up; if the request arrived after all, it is paid for nothing{price}",
+        "found": "goes on with what was found",
+    }
+    return Text.assemble(plain(result["id"]), "  ", place(job), f"  {told[result['how']]}")
+
+
+def _what_to_do(job: Job) -> Text:
+    """Why a job is held, and the ways on."""
+    number, provider, price = job["id"], job["provider"] or "its provider", _price(job["at_stake_usd"])
+    lines = (
+        f"Job {number} is held: {provider} may have taken the request, but its answer was lost.",
+        f"Look at {provider}'s own list of requests, then say what is so:",
+        f"  darkroom resolve {number} --found VENDOR_ID   it is there: go on with it, and buy nothing",
+        f"  darkroom resolve {number} --resend            it is not: buying again may pay twice{price}",
+        f"  darkroom resolve {number} --fail              give it up; it may have been paid for{price}",
+    )
+    return Text("\n").join(plain(line) for line in lines)
+
+
+def _price(at_stake_usd: str | None) -> str:
+    return "" if at_stake_usd is None else f": {usd(at_stake_usd)}"
+
+
 # --- showing one ---------------------------------------------------------------------------------------
 
 
@@ -289,27 +390,40 @@ def _job_facts(job: Job) -> list[tuple[str, str | Text]]:
         ("model", job["model"]),
         ("provider", job["provider"]),
         ("", job["notice"]),
+        ("wanted", _wanted(job)),
+        *((f"not {name}", reason) for name, reason in job["excluded"].items()),
+        ("route", job["route"]),
+        ("on unknown", job["on_unknown"]),
         ("priority", str(job["priority"])),
         ("campaign", job["campaign"]),
         ("custom id", job["custom_id"]),
         ("created", when(job["created_at"])),
         ("finished", when(job["finished_at"])),
-        ("cost", usd(job["cost_usd"])),
+        ("held since", when(job["held_at"])),
+        ("cost", usd(job["cost_usd"], is_estimate=job["cost_is_estimate"])),
         ("error", f"{error['code']}: {error['message']}" if error else None),
         ("stopped", job["stopped_how"]),
     ]
     return [(name, value) for name, value in rows if value]
 
 
+def _wanted(job: Job) -> str | None:
+    """The providers that were asked for, when that is more than the one that is shown."""
+    wanted = job["providers"]
+    return None if wanted is None or wanted == [job["provider"]] else ", then ".join(wanted)
+
+
 def _attempts(job: Job) -> Table:
-    rows = table("#>", "provider", "state", "cost>", "error")
+    rows = table("#>", "provider", "state", "billed", "cost>", "request", "error")
     for attempt in job.get("attempts", []):
         code, message = attempt["error_code"], attempt["error_message"]
         rows.add_row(
             str(attempt["number"]),
             plain(attempt["provider"]),
             plain(attempt["state"]),
-            usd(attempt["cost_usd"]),
+            plain(attempt["billed"] or ""),
+            usd(attempt["cost_usd"], is_estimate=attempt["cost_is_estimate"]),
+            plain(attempt["request_id"] or ""),
             plain(f"{code}: {message}" if code else ""),
         )
     return rows

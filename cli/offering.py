@@ -4,9 +4,9 @@ import click
 from rich.text import Text
 
 from cli.client import Client
-from cli.documents import Model, Offer
+from cli.documents import Input, Model, Offer, Sold
 from cli.options import json_option, opened
-from cli.rendering import facts, plain, print_json, table, to_stdout, usd
+from cli.rendering import facts, plain, print_json, table, to_stdout, usd, when
 
 
 @click.command()
@@ -35,16 +35,41 @@ def models(ctx: click.Context, *, slug: str | None, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def providers(ctx: click.Context, *, as_json: bool) -> None:
-    """List the providers, and which are on."""
+    """List the providers, which are on, and how each of their offers does."""
     every = opened(ctx).providers()
     if as_json:
         print_json({"providers": every})
         return
-    rows = table("provider", "state", "models", "")
+    rows = table("provider", "", "model", "there called", "price>", "seconds>", "held>", "breaker", "")
     for one in every:
         state = Text("on", "green") if one["is_on"] else Text("off", "bright_black")
-        rows.add_row(plain(one["name"]), state, plain(", ".join(one["models"])), plain(one["notice"] or ""))
-    to_stdout().print(rows)
+        for number, sold in enumerate(one["offers"]):
+            begins = (plain(one["name"]), state) if number == 0 else (Text(), Text())
+            rows.add_row(*begins, *_sold(sold))
+        if not one["offers"]:
+            rows.add_row(plain(one["name"]), state)
+    console = to_stdout()
+    console.print(rows)
+    for notice in dict.fromkeys(one["notice"] for one in every if one["notice"]):
+        console.print()
+        console.print(plain(notice), style="bright_black")
+
+
+def _sold(sold: Sold) -> tuple[Text, ...]:
+    """One offer's cells: what, for how much, how fast, and whether it is used just now."""
+    breaker = sold["breaker"]
+    is_closed = breaker["state"] == "closed"
+    failures = f", {breaker['failures']} failed in a row" if breaker["failures"] else ""
+    until = f" until {when(breaker['retry_at'])}" if breaker["retry_at"] else ""
+    return (
+        plain(sold["model"]),
+        plain(sold["remote_id"]),
+        plain(_price(sold)),
+        plain("–" if sold["latency_s"] is None else f"{sold['latency_s']:.1f}"),
+        plain(sold["held"] or ""),
+        Text(f"{breaker['state']}{until}{failures}", "" if is_closed else "bold red"),
+        plain(breaker["reason"] or "", most=60),
+    )
 
 
 def _whole(client: Client, name: str) -> str:
@@ -67,14 +92,25 @@ def _print_model(found: Model) -> None:
     console.print()
     rows = table("parameter", "takes", "default")
     for one in found.get("inputs", []):
-        default = "required" if one["required"] else one["default"] or ""
-        rows.add_row(plain(one["name"]), plain(one["allowed"]), plain(default))
+        rows.add_row(plain(one["name"]), plain(one["allowed"]), plain(_meaning_of_absence(one)))
     console.print(rows)
     console.print()
     console.print(facts([(offer["provider"], _offer(offer)) for offer in found["offers"]]))
 
 
+def _meaning_of_absence(one: Input) -> str:
+    """What leaving a parameter out means; a sample value means nothing of the kind."""
+    if one["required"]:
+        return "required"
+    return "" if one.get("default_is_sample") else one["default"] or ""
+
+
 def _offer(offer: Offer) -> Text:
     if not offer["is_on"]:
         return Text(f"{offer['provider']} (off)", "bright_black")
-    return Text(f"{offer['provider']} {usd(offer['price_usd'])}")
+    return Text(f"{offer['provider']} {_price(offer)}")
+
+
+def _price(offer: Offer | Sold) -> str:
+    per = " per megapixel" if offer.get("price_per") == "megapixel" else ""
+    return f"{usd(offer['price_usd'])}{per}"

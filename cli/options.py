@@ -1,15 +1,21 @@
 """Options that several commands share, and how their values are read."""
 
+import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import click
 
 from cli.client import Client, Connection
+from cli.terms import Terms
+from models.lifecycle import OnUnknown, Route
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 DEFAULT_MODEL = "black-forest-labs/flux-pro-1-1"
+ROUTES = [route.value for route in Route]
+ON_UNKNOWN = [policy.value for policy in OnUnknown]
 
 
 def json_option(command: _Command) -> _Command:
@@ -33,17 +39,80 @@ def parameter_option(command: _Command) -> _Command:
 
 
 def file_option(command: _Command) -> _Command:
-    """`-f name=@file`, refused: no model of this version takes files."""
+    """`-f name=@file`, as `files`: (name, path) of each, in order."""
     return click.option(
         "-f",
         "--file",
         "files",
         multiple=True,
         metavar="NAME=@FILE",
-        callback=_refuse_files,
-        expose_value=False,
-        help="A file the model takes.",
+        callback=lambda _ctx, _option, values: read_files(values),
+        help="A picture the model takes; repeat it for more, also under one name.",
     )(command)
+
+
+def buying_options(command: _Command) -> _Command:
+    """`--provider`, `--route` and `--on-unknown`, as `terms`: how the jobs are to be bought."""
+
+    @click.option(
+        "--provider",
+        "providers",
+        metavar="NAME[,NAME]",
+        callback=lambda _ctx, _option, value: read_providers(value),
+        help="Who must make it, best first; otherwise whoever sells it.",
+    )
+    @click.option("--route", type=click.Choice(ROUTES), help="By what the providers are ranked.")
+    @click.option(
+        "--on-unknown",
+        type=click.Choice(ON_UNKNOWN),
+        help="When the answer to a paid request is lost: hold the job until somebody decides, fail it, or "
+        "buy it again, maybe for the second time.",
+    )
+    @functools.wraps(command)
+    def told(
+        *args: object,
+        providers: tuple[str, ...] | None,
+        route: str | None,
+        on_unknown: str | None,
+        **options: object,
+    ) -> object:
+        return command(*args, terms=Terms(providers, route, on_unknown), **options)
+
+    # click has hung its options on the wrapper, which is what the command is made of.
+    return cast("_Command", told)
+
+
+def read_providers(value: str | None) -> tuple[str, ...] | None:
+    """Names parted by commas, in order; None when none was asked for.
+
+    Raises:
+        click.BadParameter: there is no name, or one comes twice.
+    """
+    if value is None:
+        return None
+    names = tuple(name.strip() for name in value.split(","))
+    if not all(names) or len(set(names)) < len(names) or not _can_be_sent(value):
+        raise click.BadParameter(f"takes NAME or NAME,NAME, each once, got {value!r}")
+    return names
+
+
+def read_files(pairs: tuple[str, ...]) -> list[tuple[str, Path]]:
+    """`name=@file` pairs, as names and paths.
+
+    Raises:
+        click.BadParameter: one is no such pair, or there is no such file.
+    """
+    files = []
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        name = name.strip()
+        if not separator or not name or not value.startswith("@") or not _can_be_sent(name):
+            raise click.BadParameter(f"takes NAME=@FILE, got {pair!r}")
+        path = Path(value[1:])
+        if not path.is_file():
+            raise click.BadParameter(f"there is no file {str(path)!r}")
+        files.append((name, path))
+    return files
 
 
 def read_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -79,8 +148,3 @@ def _can_be_sent(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _refuse_files(_ctx: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> None:
-    if values:
-        raise click.BadParameter("this version takes no files: no model has a file among its inputs")

@@ -22,20 +22,27 @@ _OUTCOMES = frozenset({"succeeded", "failed", "expired", "cancelled", "killed"})
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many jobs are where; `failed` counts expired ones too."""
+    """How many jobs are where; `failed` counts expired ones too, `held` ones wait for a person."""
 
     queued: int = 0
     running: int = 0
     succeeded: int = 0
     failed: int = 0
     stopped: int = 0
+    held: int = 0
 
     @classmethod
-    def of(cls, counts: Mapping[str, int]) -> "Tally":
-        """From the server's counts: living jobs by status, ended ones by outcome."""
+    def of(cls, counts: Mapping[str, int], held: int = 0) -> "Tally":
+        """From the server's counts: living jobs by status, ended ones by outcome.
+
+        Args:
+            counts: the server's.
+            held: how many of those in the queue wait for a person.
+        """
         queued = counts.get("task_queue", 0)
         return cls(
-            queued=queued,
+            queued=max(queued - held, 0),
+            held=min(held, queued),
             running=sum(n for word, n in counts.items() if word not in _OUTCOMES) - queued,
             succeeded=counts.get("succeeded", 0),
             failed=counts.get("failed", 0) + counts.get("expired", 0),
@@ -50,18 +57,19 @@ class Tally:
     @property
     def total(self) -> int:
         """All of them."""
-        return self.ended + self.queued + self.running
+        return self.ended + self.queued + self.running + self.held
 
     @property
     def is_over(self) -> bool:
-        """Nothing lives any more."""
-        return self.ended == self.total
+        """Nothing goes on by itself any more."""
+        return self.ended + self.held == self.total
 
     def __str__(self) -> str:
         """`5/8 done · 2 running · 1 queued`, and what went wrong, if anything did."""
         parts = [f"{self.ended}/{self.total} done"]
         parts += [f"{n} {word}" for n, word in ((self.running, "running"), (self.queued, "queued")) if n]
-        parts += [f"{n} {word}" for n, word in ((self.failed, "failed"), (self.stopped, "stopped")) if n]
+        wrong = ((self.held, "held"), (self.failed, "failed"), (self.stopped, "stopped"))
+        parts += [f"{n} {word}" for n, word in wrong if n]
         return " · ".join(parts)
 
 
@@ -84,12 +92,13 @@ class Bar:
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         """The bar."""
         # Told apart by shape too: not everybody sees the colours, and not every terminal has them.
-        ended, running, queued = ("#", "+", ".") if options.ascii_only else ("━", "╍", "─")
+        ended, running, queued, held = ("#", "+", ".", "!") if options.ascii_only else ("━", "╍", "─", "┅")
         tally = self.tally
         shares = (
             (tally.succeeded, ended, "red3"),
             (tally.failed, ended, "bright_white"),
             (tally.stopped, ended, "yellow"),
+            (tally.held, held, "yellow"),
             (tally.running, running, "dark_orange"),
         )
         columns = min(options.max_width, BAR_COLUMNS)

@@ -16,6 +16,7 @@ from rich.text import Text
 from cli.documents import Job
 
 QUEUED = "task_queue"
+HELD = "held"
 IN_A_PIPE = 200
 """Columns where there is no terminal: nothing is cut off that somebody may want to grep."""
 
@@ -26,6 +27,7 @@ STYLES = {
     "cancelled": "yellow",
     "killed": "yellow",
     QUEUED: "bright_black",
+    HELD: "bold yellow",
 }
 _RUNNING = "dark_orange"
 
@@ -73,8 +75,8 @@ def plain(value: object, *, most: int | None = None) -> Text:
 
 
 def place(job: Job) -> Text:
-    """Where a job is: its outcome, or its status while it lives."""
-    return place_named(job["outcome"] or job["status"])
+    """Where a job is: its outcome, or its status while it lives, or that it waits for a person."""
+    return place_named(HELD if job["held_at"] else job["outcome"] or job["status"])
 
 
 def place_named(word: str) -> Text:
@@ -82,11 +84,11 @@ def place_named(word: str) -> Text:
     return Text(word, STYLES.get(word, _RUNNING))
 
 
-def usd(amount: str | float | None) -> str:
-    """A price; unknown is a dash, not zero."""
+def usd(amount: str | float | None, *, is_estimate: bool = False) -> str:
+    """A price; unknown is a dash, not zero, and `~` says that nobody told us what it really was."""
     if amount is None:
         return "–"
-    text = f"${float(amount):.4f}"
+    text = f"{'~' if is_estimate else ''}${float(amount):.4f}"
     return text.removesuffix("00")
 
 

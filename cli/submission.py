@@ -106,14 +106,15 @@ def send(
     return sent
 
 
-def wait(client: Client, campaign_uuid: str, show: Callable[[Tally], None]) -> Tally:
-    """Show the campaign's counts until nothing in it lives any more."""
+def wait(client: Client, campaign_uuid: str, show: Callable[[Tally], None]) -> Campaign:
+    """Show the campaign's counts until nothing in it goes on by itself any more; then the campaign."""
     pause_s = _FIRST_LOOK_S
     while True:
-        tally = Tally.of(client.campaign(campaign_uuid, patience_s=PATIENCE_S)["counts"])
+        campaign = client.campaign(campaign_uuid, patience_s=PATIENCE_S)
+        tally = Tally.of(campaign["counts"], campaign["held"])
         show(tally)
         if tally.is_over:
-            return tally
+            return campaign
         client.sleep(pause_s)
         pause_s = min(pause_s * 1.2, _LAST_LOOK_S)
 

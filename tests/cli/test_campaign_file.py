@@ -1,5 +1,6 @@
 """What a campaign file may hold, and what becomes of what it may not."""
 
+import hashlib
 import json
 import tracemalloc
 
@@ -19,6 +20,7 @@ from cli.campaign_file import (
     reader,
     refuse_binary,
 )
+from cli.terms import Terms
 
 DEFAULTS = Defaults("a/model", {"seed": "7"})
 
@@ -39,17 +41,29 @@ def test_text_is_a_prompt_a_line_named_after_its_line(tmp_path):
 
 
 def test_an_object_says_its_parameters_and_what_stands_beside_them(tmp_path):
-    told = {"custom_id": "x", "model": "b/other", "priority": 3, "provider": "bfl", "prompt": "p", "seed": 1}
+    beside = {"priority": 3, "providers": ["bfl", "wiro"], "route": "price", "on_unknown": "fail"}
+    told = {"custom_id": "x", "model": "b/other", "prompt": "p", "seed": 1, **beside}
 
     [line] = read_all(tmp_path, json.dumps(told))
 
     assert line.row == {
         "custom_id": "x",
         "model": "b/other",
-        "priority": 3,
-        "provider": "bfl",
         "parameters": {"prompt": "p", "seed": 1},
+        **beside,
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "providers"),
+    [({}, ["wiro"]), ({"provider": "bfl"}, ["bfl"]), ({"provider": "bfl, vtrix"}, ["bfl", "vtrix"])],
+)
+def test_a_line_goes_before_the_options(tmp_path, said, providers):
+    defaults = Defaults("a/model", {}, Terms(("wiro",), route="latency"))
+
+    [line] = read_all(tmp_path, json.dumps({"prompt": "p", **said}), defaults=defaults)
+
+    assert (line.row["providers"], line.row["route"]) == (providers, "latency")
 
 
 def test_a_line_of_openais_batch_form_is_read_by_its_body(tmp_path):
@@ -97,6 +111,10 @@ def test_neither_bom_nor_line_end_becomes_part_of_a_prompt(tmp_path, name, end, 
         (b'{"custom_id": "  ", "prompt": "p"}', "custom_id takes text"),
         (b'{"custom_id": "a\\u0000b", "prompt": "p"}', "printable"),
         (b'{"custom_id": "' + b"x" * 201 + b'"}', "at most 200"),
+        (b'{"provider": "a", "providers": ["b"]}', "give provider or providers, not both"),
+        (b'{"providers": []}', "providers takes a list of names"),
+        (b'{"providers": "wiro"}', "providers takes a list of names"),
+        (b'{"route": 1}', "route takes text"),
         (b'{"priority": "high"}', "priority takes a whole number"),
         (b'{"priority": true}', "priority takes a whole number"),
         (b'{"model": 3}', "model takes text"),
@@ -176,11 +194,25 @@ def test_a_name_is_the_same_for_the_same_file_and_options_and_for_nothing_else(t
         name_of(one, DEFAULTS),
         name_of(other, DEFAULTS),
         name_of(one, Defaults("a/model", {"seed": "8"})),
-        name_of(one, Defaults("a/model", {"seed": "7"}, "bfl")),
+        name_of(one, Defaults("a/model", {"seed": "7"}, Terms(("bfl",)))),
+        name_of(one, Defaults("a/model", {"seed": "7"}, Terms(("bfl", "wiro")))),
+        name_of(one, Defaults("a/model", {"seed": "7"}, Terms(route="price"))),
+        name_of(one, Defaults("a/model", {"seed": "7"}, Terms(on_unknown="fail"))),
     }
 
-    assert len(names) == 4
+    assert len(names) == 7
     assert all(name.startswith(("one-", "other-")) for name in names)
+
+
+def test_a_name_of_an_earlier_version_stays(tmp_path):
+    """Another name would be another campaign, and every picture of it bought again."""
+    file = tmp_path / "one.txt"
+    file.write_text("a fox\n")
+    digest = hashlib.sha256(b'["a/model", {"seed": "7"}, "bfl"]a fox\n').hexdigest()
+
+    name = name_of(file, Defaults("a/model", {"seed": "7"}, Terms(("bfl",))))
+
+    assert name == f"one-{digest[:8]}"
 
 
 def test_a_large_file_does_not_fill_memory(tmp_path):

@@ -25,6 +25,14 @@ def test_a_tally_knows_the_living_from_the_ended():
     assert (tally.ended, tally.total, tally.is_over) == (8, 13, False)
 
 
+def test_held_jobs_do_not_wait_for_their_turn_but_for_a_person():
+    tally = Tally.of({"task_queue": 3, "succeeded": 2}, held=3)
+
+    assert tally == Tally(succeeded=2, held=3)
+    assert (tally.ended, tally.total, tally.is_over) == (2, 5, True)
+    assert str(tally) == "2/5 done · 3 held"
+
+
 def test_what_went_wrong_is_said_only_if_something_did():
     assert str(Tally(succeeded=8)) == "8/8 done"
     assert str(Tally(1, 2, 3, 4, 5)) == "12/15 done · 2 running · 1 queued · 4 failed · 5 stopped"

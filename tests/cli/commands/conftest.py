@@ -39,17 +39,39 @@ def make_job(number, **values):
         "outcome": None,
         "parameters": {"prompt": "a fox", "seed": 42},
         "provider": None,
+        "providers": None,
+        "route": "order",
+        "on_unknown": "hold",
+        "excluded": {},
         "notice": None,
         "priority": 0,
         "campaign": None,
         "custom_id": None,
         "created_at": "2026-11-01T12:00:00Z",
         "finished_at": None,
+        "held_at": None,
+        "at_stake_usd": None,
         "cost_usd": None,
+        "cost_is_estimate": False,
         "error": None,
         "stopped_how": None,
         "attempts": [],
         "outputs": [],
+        **values,
+    }
+
+
+def make_attempt(number, **values):
+    return {
+        "number": number,
+        "provider": "wiro",
+        "state": "done",
+        "cost_usd": "0.04",
+        "cost_is_estimate": False,
+        "billed": "yes",
+        "request_id": None,
+        "error_code": None,
+        "error_message": None,
         **values,
     }
 
@@ -93,6 +115,8 @@ class FakeServer:
     is_interrupted: bool = False
     asked: list = field(default_factory=list)
     sleeps: list = field(default_factory=list)
+    decisions: list = field(default_factory=list)
+    providers: list = field(default_factory=list)
 
     def __call__(self, request):
         self.asked.append(request)
@@ -103,6 +127,8 @@ class FakeServer:
             raise httpx.ConnectError("refused", request=request)
         if request.url.host == "files.test":
             return httpx.Response(200, content=PICTURE)
+        if request.url.path == "/api/providers":
+            return httpx.Response(200, json={"providers": self.providers})
         if request.url.path.startswith("/api/models"):
             return self._about_models(request)
         return (
@@ -136,6 +162,8 @@ class FakeServer:
             case ("POST", ["api", "jobs", name, "cancel" | "kill"]) if name in self.jobs:
                 job = self.jobs[name]
                 return httpx.Response(200, json={"cancelled": job["status"] == "task_cancel", "job": job})
+            case ("POST", ["api", "jobs", name, "resolve"]) if name in self.jobs:
+                return self._resolve(self.jobs[name], json.loads(request.content))
             case _:
                 return self.problem(404, "job_not_found", "This project has no such job.")
 
@@ -143,6 +171,9 @@ class FakeServer:
         match (request.method, request.url.path.strip("/").split("/")):
             case ("POST", ["api", "campaigns"]):
                 return httpx.Response(201, json=self._campaign(json.loads(request.content)["name"]))
+            case ("GET", ["api", "campaigns"]):
+                listed = [self._counted(one) for one in self.campaigns.values()]
+                return httpx.Response(200, json={"campaigns": listed})
             case ("GET", ["api", "campaigns", name]) if name in self.campaigns:
                 return httpx.Response(200, json=self._counted(self.campaigns[name]))
             case ("POST", ["api", "campaigns", _, "jobs"]):
@@ -158,11 +189,16 @@ class FakeServer:
         self.jobs[str(job["id"])] = job
         return job
 
+    def add(self, number, **values):
+        return self.put(make_job(number, **values))
+
     def _queue(self, wanted):
         return self.put(make_job(len(self.jobs) + 1, model=wanted["model"], parameters=wanted["parameters"]))
 
     def _page(self, query):
         jobs = sorted(self.jobs.values(), key=lambda job: -job["id"])
+        if "held" in query:
+            jobs = [job for job in jobs if job["held_at"]]
         if "cursor" in query:
             jobs = [job for job in jobs if job["id"] < int(query["cursor"][0])]
         limit = int(query["limit"][0])
@@ -181,7 +217,33 @@ class FakeServer:
     def _counted(self, campaign):
         places = [job["outcome"] or job["status"] for job in self.jobs.values()]
         counts = {place: places.count(place) for place in set(places)}
-        return {**campaign, "total": len(places), "counts": counts}
+        costs = {
+            "held": sum(job["held_at"] is not None for job in self.jobs.values()),
+            "pictures": sum(len(job["outputs"]) for job in self.jobs.values()),
+            "cost_usd": "0.08",
+            "cost_is_estimate": True,
+            "by_provider": [
+                {
+                    "provider": "wiro",
+                    "requests": 3,
+                    "pictures": 2,
+                    "cost_usd": "0.08",
+                    "cost_is_estimate": True,
+                    "unknown": 1,
+                }
+            ],
+        }
+        return {**campaign, "total": len(places), "counts": counts, **costs}
+
+    def _resolve(self, job, decision):
+        self.decisions.append((str(job["id"]), decision))
+        if job["held_at"] is None:
+            return self.problem(409, "not_held", f"Job {job['id']} is not held: it is in {job['status']}.")
+        at_stake = job["at_stake_usd"]
+        job |= {"held_at": None, "at_stake_usd": None}
+        if decision["how"] == "fail":
+            job |= {"status": ENDED, "outcome": "failed"}
+        return httpx.Response(200, json={"job": job, "at_stake_usd": at_stake})
 
     def _add(self, rows):
         known = {job["custom_id"] for job in self.jobs.values()}
@@ -219,6 +281,12 @@ def bare_machine(tmp_path, monkeypatch):
     settings.load.cache_clear()
     yield
     settings.load.cache_clear()
+
+
+@pytest.fixture
+def attempt():
+    """`attempt(1, state="failed")`: one submission, as the API shows it."""
+    return make_attempt
 
 
 @pytest.fixture

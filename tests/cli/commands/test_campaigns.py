@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -71,6 +72,47 @@ def test_a_job_that_fails_is_exit_1(darkroom, server, prompts):
 
     assert result.exit_code == 1
     assert "1 succeeded · 1 failed" in result.stdout
+
+
+def test_waiting_ends_at_held_jobs_and_says_how_to_resolve_them(darkroom, server, prompts):
+    darkroom("campaign", "submit", str(prompts))
+    server.jobs["2"] |= {"status": "task_queue", "outcome": None, "held_at": "2026-11-01T12:00:09Z"}
+
+    result = darkroom("campaign", "submit", str(prompts))
+
+    assert result.exit_code == 1
+    assert "1 succeeded · 0 failed · 0 stopped · 1 held" in result.stdout
+    assert "1 job waits for you" in result.stderr
+    assert "darkroom list --held --campaign c1" in result.stderr
+    assert "darkroom resolve ID" in result.stderr
+
+
+def test_what_each_provider_made_and_took_stands_side_by_side(darkroom, server, prompts):
+    submitted = darkroom("campaign", "submit", str(prompts))
+    shown = darkroom("campaign", "show", "c1")
+    told = json.loads(darkroom("campaign", "submit", str(prompts), "--json").stdout)
+
+    for result in (submitted, shown):
+        assert re.search(r"wiro +3 +2 +~\$0\.08 +and 1 whose cost nobody knows", result.stdout)
+    assert (told["cost_usd"], told["cost_is_estimate"]) == ("0.08", True)
+    assert [(one["provider"], one["pictures"]) for one in told["by_provider"]] == [("wiro", 2)]
+
+
+def test_campaigns_are_listed_with_what_they_cost(darkroom, server, prompts):
+    darkroom("campaign", "submit", str(prompts))
+
+    assert "~$0.08" in darkroom("campaign", "list").stdout
+
+
+def test_how_a_campaign_is_bought_is_said_in_every_row(darkroom, server, prompts):
+    how = ("--provider", "sandbox", "--route", "latency", "--on-unknown", "fail")
+    darkroom("campaign", "submit", str(prompts), *how)
+
+    [sent] = [json.loads(one.content)["rows"] for one in server.asked if one.url.path.endswith("/c1/jobs")]
+    assert [(row["providers"], row["route"], row["on_unknown"]) for row in sent] == [
+        (["sandbox"], "latency", "fail"),
+        (["sandbox"], "latency", "fail"),
+    ]
 
 
 def test_a_server_that_goes_away_for_a_moment_is_asked_again(darkroom, server, prompts, monkeypatch):

@@ -1,13 +1,18 @@
 """`run`, `list`, `show`, `cancel`, `kill`, as typed."""
 
+import base64
 import json
+import re
+from pathlib import Path
 
 import httpx
 import pytest
 from click import BadParameter
 from click.testing import CliRunner
+from PIL import Image
 
 import settings
+from catalogue.pictures import BYTES_MAX
 from cli.client import Connection
 from cli.main import cli
 from cli.options import read_parameters
@@ -166,11 +171,174 @@ def test_without_a_set_key_the_first_project_of_the_home_asks(darkroom, server, 
     assert server.asked[0].headers["authorization"] == "Bearer K:S"
 
 
-def test_files_are_refused_because_no_model_takes_one(darkroom, server):
+def sent_in(server, number=0):
+    return json.loads(server.asked[number].content)
+
+
+def picture(path, color="red"):
+    Image.new("RGB", (8, 8), color).save(path)
+    return path
+
+
+def test_pictures_go_along_as_text_and_add_up(darkroom, server, tmp_path):
+    red, blue = picture(tmp_path / "red.png"), picture(tmp_path / "blue.jpg", "blue")
+
+    result = darkroom("run", MODEL, "-f", f"inputImage=@{red}", "-f", f"inputImage=@{blue}")
+
+    assert result.exit_code == 0, result.stderr
+    first, second = sent_in(server)["parameters"]["inputImage"]
+    assert base64.b64decode(first.removeprefix("data:image/png;base64,")) == red.read_bytes()
+    assert base64.b64decode(second.removeprefix("data:image/jpeg;base64,")) == blue.read_bytes()
+
+
+def test_urls_that_were_typed_come_before_the_files(darkroom, server, tmp_path):
+    urls = "https://a.test/1.png?x=1,2, https://a.test/2.png"
+
+    darkroom("run", MODEL, "-p", f"inputImage={urls}", "-f", f"inputImage=@{picture(tmp_path / 'a.png')}")
+
+    pictures = sent_in(server)["parameters"]["inputImage"]
+    assert pictures[:2] == ["https://a.test/1.png?x=1,2", "https://a.test/2.png"]
+    assert pictures[2].startswith("data:image/png;base64,")
+
+
+def test_urls_alone_are_sent_as_typed(darkroom, server):
+    darkroom("run", MODEL, "-p", "inputImage=https://a.test/1.png,https://a.test/2.png")
+
+    assert sent_in(server)["parameters"] == {"inputImage": "https://a.test/1.png,https://a.test/2.png"}
+
+
+@pytest.mark.parametrize(
+    "typed", ["inputImage", "inputImage=cat.png", "=@cat.png", "inputImage=@no-such.png"]
+)
+def test_what_is_no_file_is_exit_2(darkroom, server, typed):
+    Path("cat.png").write_bytes(b"x")
+
+    assert darkroom("run", MODEL, "-f", typed).exit_code == 2
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"<svg/>", b"\xff\xd8\xff" + b"x" * BYTES_MAX])
+def test_a_file_that_is_no_picture_of_ours_is_exit_2(darkroom, server, content):
+    Path("cat.png").write_bytes(content)
+
     result = darkroom("run", MODEL, "-f", "inputImage=@cat.png")
 
     assert result.exit_code == 2
-    assert "takes no files" in result.stderr
+    assert "cat.png is not a PNG, JPEG or WebP of at most 20 MiB" in result.stderr
+    assert server.asked == []
+
+
+# --- how it is bought --------------------------------------------------------------------------------
+
+
+def test_how_a_job_is_bought_goes_with_it(darkroom, server):
+    darkroom("run", MODEL, "--provider", "wiro, runware", "--route", "price", "--on-unknown", "resend")
+
+    sent = sent_in(server)
+    assert (sent["providers"], sent["route"], sent["on_unknown"]) == (["wiro", "runware"], "price", "resend")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("--provider", ""),
+        ("--provider", "wiro,,bfl"),
+        ("--provider", "wiro,wiro"),
+        ("--route", "cheap"),
+        ("--on-unknown", "x"),
+    ],
+)
+def test_what_says_nothing_about_buying_is_exit_2(darkroom, server, typed):
+    assert darkroom("run", MODEL, *typed).exit_code == 2
+    assert server.asked == []
+
+
+HELD = {"held_at": "2026-11-01T12:00:09Z", "provider": "wiro", "at_stake_usd": "0.04"}
+
+
+def test_waiting_ends_when_the_job_is_held_and_says_what_to_do(darkroom, server):
+    server.next_looks = [{"status": "task_start"}, {"status": "task_queue"} | HELD]
+
+    result = darkroom("run", MODEL, "-p", "prompt=x", "--wait")
+
+    assert result.exit_code == 1
+    assert "Job 1 is held: wiro may have taken the request" in result.stderr
+    assert "darkroom resolve 1 --found VENDOR_ID" in result.stderr
+    assert "buying again may pay twice: $0.04" in result.stderr
+
+
+def test_held_jobs_are_listed_alone(darkroom, server):
+    darkroom("run", MODEL)
+    darkroom("run", MODEL)
+    server.jobs["2"] |= HELD
+
+    listed = darkroom("list", "--held")
+
+    assert [job["id"] for job in json.loads(darkroom("list", "--held", "--json").stdout)["jobs"]] == [2]
+    assert "held" in listed.stdout
+    assert "wiro" in listed.stdout
+
+
+def test_show_tells_who_cannot_make_it_and_what_it_cost(darkroom, server, attempt):
+    server.add(
+        1,
+        providers=["wiro", "runware"],
+        excluded={"vtrix": "it takes at most 8 pictures"},
+        cost_usd="0.04",
+        cost_is_estimate=True,
+        attempts=[attempt(1, billed="unknown", request_id="rq-1", cost_is_estimate=True)],
+    )
+
+    shown = darkroom("show", "1").stdout
+
+    assert re.search(r"wanted +wiro, then runware", shown)
+    assert re.search(r"not vtrix +it takes at most 8 pictures", shown)
+    assert re.search(r"cost +~\$0\.04", shown)
+    assert re.search(r"1 +wiro +done +unknown +~\$0\.04 +rq-1", shown)
+
+
+def test_show_tells_what_to_do_with_a_held_job(darkroom, server):
+    server.add(7, **HELD)
+
+    assert "darkroom resolve 7 --resend" in darkroom("show", "7").stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "decision", "words"),
+    [
+        (["--resend"], {"how": "resend"}, "it is paid for twice: $0.04"),
+        (["--fail"], {"how": "fail"}, "it is paid for nothing: $0.04"),
+        (["--found", "8217"], {"how": "found", "remote_id": "8217"}, "goes on with what was found"),
+    ],
+)
+def test_a_held_job_is_resolved(darkroom, server, typed, decision, words):
+    server.add(1, **HELD)
+
+    result = darkroom("resolve", "1", *typed)
+
+    assert result.exit_code == 0
+    assert server.decisions == [("1", decision)]
+    assert words in result.stdout
+
+
+def test_jobs_that_cannot_be_resolved_do_not_hold_up_the_others(darkroom, server):
+    server.add(1, status="task_start")
+    server.add(2, **HELD)
+
+    result = darkroom("resolve", "1", "2", "99", "--resend", "--json")
+
+    assert result.exit_code == 1
+    results = json.loads(result.stdout)["results"]
+    assert [one["job"] and one["job"]["id"] for one in results] == [None, 2, None]
+    assert [one["at_stake_usd"] for one in results] == [None, "0.04", None]
+    assert results[0]["problem"] == "Job 1 is not held: it is in task_start."
+
+
+@pytest.mark.parametrize(
+    "typed", [["1"], ["1", "--resend", "--found", "x"], ["1", "2", "--found", "x"], ["--fail"]]
+)
+def test_a_decision_is_one_and_of_something(darkroom, server, typed):
+    assert darkroom("resolve", *typed).exit_code == 2
     assert server.asked == []
 
 

@@ -1,0 +1,61 @@
+"""`providers`, as typed."""
+
+import json
+import re
+
+SOLD = {
+    "model": "black-forest-labs/flux-pro-1-1",
+    "remote_id": "bfl:2@1",
+    "price_usd": "0.04",
+    "price_per": "picture",
+    "breaker": {"state": "closed", "failures": 0, "opened_at": None, "retry_at": None, "reason": None},
+    "latency_s": None,
+    "held": 0,
+}
+OPEN = {
+    "state": "open",
+    "failures": 5,
+    "opened_at": "2026-11-01T12:00:00Z",
+    "retry_at": "2026-11-01T12:00:15Z",
+    "reason": "unavailable: wiro answered 503",
+}
+
+
+def provider(name, *offers, **values):
+    models = [one["model"] for one in offers]
+    return {"name": name, "is_on": True, "models": models, "offers": list(offers), "notice": None, **values}
+
+
+def test_each_offer_is_told_with_its_price_and_how_it_does(darkroom, server):
+    server.providers = [
+        provider("runware", SOLD | {"latency_s": 7.25}, SOLD | {"model": "b/other"}),
+        provider("vtrix", SOLD, is_on=False),
+        provider("local", is_on=False),
+    ]
+
+    lines = darkroom("providers").stdout.splitlines()
+
+    assert re.match(r"runware +on +black\S+ +bfl:2@1 +\$0\.04 +7\.2 +closed", lines[1].strip()), lines
+    assert re.match(r"b/other +bfl:2@1 +\$0\.04 +– +closed", lines[2].strip()), lines
+    assert re.match(r"vtrix +off +black", lines[3].strip())
+    assert re.match(r"local +off$", lines[4].strip())
+
+
+def test_an_offer_that_is_left_alone_says_why_and_until_when(darkroom, server):
+    server.providers = [provider("wiro", SOLD | {"breaker": OPEN, "held": 3})]
+
+    [line] = darkroom("providers").stdout.splitlines()[1:]
+
+    assert re.search(r" 3 +open until 2026-11-0\d \d\d:\d\d:15, 5 failed in a row +unavailable: wiro", line)
+
+
+def test_what_must_be_known_of_a_provider_is_said_once(darkroom, server):
+    server.providers = [provider("sandbox", SOLD, notice="Nothing is real."), provider("b", notice=None)]
+
+    assert darkroom("providers").stdout.count("Nothing is real.") == 1
+
+
+def test_as_json_the_servers_answer_is_passed_on(darkroom, server):
+    server.providers = [provider("wiro", SOLD | {"breaker": OPEN})]
+
+    assert json.loads(darkroom("providers", "--json").stdout) == {"providers": server.providers}
