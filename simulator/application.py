@@ -16,7 +16,7 @@ from simulator.options import VENDORS
 
 def create(desk: Desk) -> ASGIApp:
     """An application that serves the four vendors and the control API."""
-    journal = Journal(VENDORS)
+    journal = Journal({vendor: vendor for vendor in VENDORS} | {"v1": bfl.VENDOR})
     routes = [
         *control.routes(desk, journal),
         *wiro.routes(desk),

@@ -36,9 +36,16 @@ def routes(desk: Desk) -> list[BaseRoute]:
     """What is served below the root."""
     bfl = _Bfl(desk)
     return [
-        Route("/bfl/v1/get_result", bfl.get_result, methods=["GET"]),
-        Route("/bfl/v1/credits", bfl.credits, methods=["GET"]),
-        Route("/bfl/v1/{model}", bfl.submit, methods=["POST"]),
+        *(
+            route
+            # The vendor's own Python client keeps nothing of its base URL but the host.
+            for prefix in ("/bfl/v1", "/v1")
+            for route in (
+                Route(f"{prefix}/get_result", bfl.get_result, methods=["GET"]),
+                Route(f"{prefix}/credits", bfl.credits, methods=["GET"]),
+                Route(f"{prefix}/{{model}}", bfl.submit, methods=["POST"]),
+            )
+        ),
         Route("/bfl/results/{task}/{name}", bfl.picture, methods=["GET"]),
         Route("/bfl/{path:path}", _unknown_path, methods=["GET", "POST"]),
     ]
@@ -47,7 +54,6 @@ def routes(desk: Desk) -> list[BaseRoute]:
 class _Bfl:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._polls: dict[str, int] = {}
 
     async def submit(self, request: Request) -> Response:
         """Accept a task."""
@@ -87,18 +93,10 @@ class _Bfl:
         self._desk.listen(VENDOR, entry, _refusal, spared=("bad_key",))
         if entry is None or request.url.hostname != entry.wanted.details["polling_host"]:
             return answer(_result(task, "Task not found"))
-        early = self._early(entry)
+        early = _early(entry)
         if early is not None:
             return self._desk.tell(entry, answer(_result(task, "Task not found"), early))
         return self._desk.tell(entry, answer(self._shown(request, entry)))
-
-    def _early(self, entry: Entry) -> int | None:
-        """The HTTP status of a poll that comes too early; None when it does not."""
-        strike = entry.fate.get("early_not_found")
-        if strike is None or self._polls.get(entry.id, 0) >= (strike.count or _EARLY_POLLS):
-            return None
-        self._polls[entry.id] = self._polls.get(entry.id, 0) + 1
-        return 404 if strike.variant == "http404" else 200
 
     def _shown(self, request: Request, entry: Entry) -> Document:
         now = self._desk.now()
@@ -196,6 +194,15 @@ def _wanted(request: Request, inputs: Inputs, new_seed: int, address: str) -> Wa
         },
         notes=[f"unknown parameter {name}" for name in inputs.model_extra or {}],
     )
+
+
+def _early(entry: Entry) -> int | None:
+    """The HTTP status of a poll that comes too early; None when it does not."""
+    strike = entry.fate.get("early_not_found")
+    if strike is None or entry.polls >= (strike.count or _EARLY_POLLS):
+        return None
+    entry.polls += 1
+    return 404 if strike.variant == "http404" else 200
 
 
 def _result(task: str, status: str, **told: object) -> Document:

@@ -83,6 +83,7 @@ class Entry:
         fate: the faults that were settled when it was accepted.
         cancelled_at: when it was stopped; None while it was not.
         faults: the names of all faults that have struck it.
+        polls: how many came too early.
     """
 
     vendor: str
@@ -95,6 +96,7 @@ class Entry:
     fate: dict[str, Strike]
     cancelled_at: float | None = None
     faults: list[str] = field(default_factory=list)
+    polls: int = 0
 
     @property
     def ends_at(self) -> float:

@@ -76,7 +76,7 @@ class _Control:
     async def reset(self, _request: Request) -> Response:
         """Begin anew: no tasks, no faults, no requests; the ledger's file is emptied too."""
         self._desk.book.forget()
-        self._desk.faults.heal()
+        self._desk.faults.forget()
         self._journal.forget()
         return answer({})
 

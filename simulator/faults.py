@@ -231,6 +231,11 @@ class Faults:
         """Let nothing go wrong any more, or nothing at one vendor; markers stay."""
         self._standing = [one for one in self._standing if vendor not in {None, ALL, one.vendor}]
 
+    def forget(self) -> None:
+        """Let nothing go wrong any more, and count markers from the beginning."""
+        self._standing.clear()
+        self._counted.clear()
+
     def strike(
         self, vendor: str, moment: Moment, asked: tuple[str, str], names: Collection[str]
     ) -> Strike | None:

@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -20,9 +21,13 @@ _MASK = "***"
 
 
 class Journal:
-    """Middleware that reads each request whole, keeps it, and gives the answer a number of its own."""
+    """Middleware that reads each request whole, keeps it, and gives the answer a number of its own.
 
-    def __init__(self, vendors: tuple[str, ...]) -> None:
+    Args:
+        vendors: who is meant by the first part of a path.
+    """
+
+    def __init__(self, vendors: Mapping[str, str]) -> None:
         self._vendors = vendors
         self._kept: deque[dict[str, Any]] = deque(maxlen=_MOST_KEPT)
         self._numbers = itertools.count(1)
@@ -39,8 +44,9 @@ class Journal:
         """An application that writes down what `inner` is asked."""
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            vendor = scope["path"].split("/", 2)[1] if scope["type"] == "http" else ""
-            if vendor not in self._vendors:
+            first = scope["path"].split("/", 2)[1] if scope["type"] == "http" else ""
+            vendor = self._vendors.get(first)
+            if vendor is None:
                 await inner(scope, receive, send)
                 return
             body = await _whole(receive)
