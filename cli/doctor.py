@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -33,8 +34,9 @@ from cli.rendering import plain, print_json, table, to_stdout
 from cli.stack import RunningStack, masked
 from migrations import runner
 from models import queries
+from models.breaker import Breaker
 from models.job import Job
-from models.lifecycle import Status
+from models.lifecycle import BreakerState, Status
 from models.session import Database
 from settings import Settings
 
@@ -181,6 +183,8 @@ def check_database(here: Installation) -> Iterator[Finding]:
         with database.transaction() as session:
             yield from check_workers(session)
             yield from check_stuck(session, catalogue.load(), _turned_on(here.given))
+            yield check_held(session)
+            yield from check_breakers(session)
     finally:
         database.dispose()
 
@@ -204,20 +208,43 @@ def check_workers(session: Session) -> Iterator[Finding]:
 def check_stuck(session: Session, known: Catalogue, on: Sequence[str]) -> Iterator[Finding]:
     """Jobs that wait for somebody who will not come."""
     waiting = session.execute(
-        select(Job.model_slug, Job.wanted_providers, func.count())
-        .where(Job.status == Status.QUEUE)
-        .group_by(Job.model_slug, Job.wanted_providers)
+        select(Job.model_slug, Job.wanted_providers, Job.excluded, func.count())
+        .where(Job.status == Status.QUEUE, Job.held_at.is_(None))
+        .group_by(Job.model_slug, Job.wanted_providers, Job.excluded)
     )
     stuck = [
-        f"{count:,} for {slug}{_at(wanted)}"
-        for slug, wanted, count in waiting
-        if not _is_served(known, slug, wanted, on)
+        f"{count:,} for {slug}{_at(wanted)}{_but(excluded)}"
+        for slug, wanted, excluded, count in waiting
+        if not _is_served(known, slug, wanted, [name for name in on if name not in excluded])
     ]
     if stuck:
         detail = f"{'; '.join(stuck)}: no provider that is on serves them; set its key, or cancel them"
         yield Finding("stuck jobs", Health.WRONG, detail)
     else:
         yield Finding("stuck jobs", Health.OK, "none")
+
+
+def check_held(session: Session) -> Finding:
+    """Jobs that wait for a person, because the answer to a paid request was lost."""
+    held = [
+        f"{count:,} for {slug} at {provider}"
+        for (provider, slug), count in sorted(queries.held_by_offer(session).items())
+    ]
+    if not held:
+        return Finding("held jobs", Health.OK, "none")
+    ways = "`darkroom list --held` lists them, `darkroom resolve` decides"
+    return Finding("held jobs", Health.NOTE, f"{'; '.join(held)}: an answer was lost; {ways}")
+
+
+def check_breakers(session: Session) -> Iterator[Finding]:
+    """Offers that are left alone for a while."""
+    shut = [one for one in queries.breakers(session) if one.state is not BreakerState.CLOSED]
+    for breaker in shut:
+        why = f"{breaker.failures} failed in a row; the last: {breaker.reason or 'nobody said why'}"
+        about = f"breaker {breaker.provider}"
+        yield Finding(about, Health.NOTE, f"{breaker.model_slug} {_until(breaker)}: {why}")
+    if not shut:
+        yield Finding("breakers", Health.OK, "all closed")
 
 
 def check_redis(url: str | None) -> Iterator[Finding]:
@@ -247,7 +274,7 @@ def check_redis(url: str | None) -> Iterator[Finding]:
 
 
 def check_providers(given: Settings) -> Iterator[Finding]:
-    """Who is on, and keys that nobody here can use."""
+    """Who is on, who is off and why, and keys that nobody here can use or that anybody can read."""
     known, keys = providers.names(), _keys(given)
     for name in _turned_on(given):
         detail = (
@@ -260,6 +287,13 @@ def check_providers(given: Settings) -> Iterator[Finding]:
         if name not in known:
             detail = f"key {_hint(keys[name])} is set, but this version has no adapter for it"
             yield Finding(f"provider {name}", Health.NOTE, detail)
+    for name in keys:
+        if keys[name] is None:
+            yield Finding(f"provider {name}", Health.OK, f"off: {name.upper()}_API_KEY is not set")
+        elif _is_readable_on_its_way(_base_urls(given)[name]):
+            variable = f"{name.upper()}_BASE_URL"
+            detail = f"{masked(_base_urls(given)[name])} is not https: anybody on the way can read the key"
+            yield Finding(f"provider {name}", Health.WRONG, f"{detail}; correct {variable}")
 
 
 def _turned_on(given: Settings) -> tuple[str, ...]:
@@ -275,6 +309,26 @@ def _keys(given: Settings) -> Mapping[str, SecretStr | None]:
     }
 
 
+def _base_urls(given: Settings) -> Mapping[str, str]:
+    return {
+        "wiro": given.wiro_base_url,
+        "runware": given.runware_base_url,
+        "bfl": given.bfl_base_url,
+        "vtrix": given.vtrix_base_url,
+    }
+
+
+def _is_readable_on_its_way(url: str) -> bool:
+    """Whether what is sent there leaves this machine in the clear."""
+    parts = urlsplit(url)
+    if parts.scheme == "https":
+        return False
+    try:
+        return not ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return parts.hostname != "localhost"
+
+
 def _hint(key: SecretStr | None) -> str:
     """Enough of a key to tell it from another, too little to use it."""
     text = key.get_secret_value() if key else ""
@@ -283,6 +337,18 @@ def _hint(key: SecretStr | None) -> str:
 
 def _at(wanted: Sequence[str] | None) -> str:
     return "" if wanted is None else f" at {' or '.join(wanted)}"
+
+
+def _but(excluded: Mapping[str, str]) -> str:
+    return f" but not {' or '.join(excluded)}" if excluded else ""
+
+
+def _until(breaker: Breaker) -> str:
+    """What is done with the offer, and how long."""
+    if breaker.state is BreakerState.HALF_OPEN:
+        return "is being tried with one job"
+    until = breaker.retry_at.astimezone().strftime("%H:%M:%S") if breaker.retry_at else "further notice"
+    return f"is left alone until {until}"
 
 
 def _is_served(known: Catalogue, slug: str, wanted: Sequence[str] | None, on: Sequence[str]) -> bool:

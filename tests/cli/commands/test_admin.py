@@ -1,6 +1,7 @@
 """The operator's commands, on a real database."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner
@@ -11,8 +12,11 @@ from cli.doctor import Health, Installation, check_providers, check_redis, exami
 from cli.main import cli
 from migrations import runner
 from models import transitions
-from models.project import AuthMode, create_project
-from models.transitions import NewJob
+from models.attempts import Failure
+from models.breaker import Breaker
+from models.lifecycle import AttemptState
+from models.project import AuthMode, Project, create_project
+from models.transitions import Claim, NewJob
 
 MODEL = "black-forest-labs/flux-pro-1-1"
 
@@ -170,6 +174,125 @@ def test_jobs_that_wait_for_a_provider_that_is_off_are_told(database, database_u
     assert stuck.health is Health.WRONG
     assert f"1 for {MODEL} at bfl" in stuck.detail
     assert "1 for gone/model" in stuck.detail
+
+
+@pytest.fixture
+def waiting(database, worker_id):
+    """`waiting(**columns)`: the id of a job that waits; with `lost_at`, one that this provider may have."""
+
+    def queue(lost_at=None, **columns):
+        with database.transaction() as session:
+            project = session.query(Project).first() or create_project(session, "p", AuthMode.KEY)
+            session.flush()
+            [job] = transitions.enqueue(session, [NewJob(project.id, MODEL, {"prompt": "x"}, **columns)])
+        if lost_at is not None:
+            _lose_the_answer(database, worker_id, job.id, lost_at)
+        return job.id
+
+    return queue
+
+
+def _lose_the_answer(database, worker_id, job_id, provider):
+    lost = Failure("submission_unknown", "the answer was lost", state=AttemptState.UNKNOWN)
+    with database.transaction() as session:
+        [row] = transitions.dispatch(session, provider, [job_id])
+        claim = Claim(row.id, row.claim)
+        transitions.accept(session, claim, worker_id)
+        transitions.start_preprocess(session, claim)
+        transitions.end_preprocess(session, claim)
+        attempt = transitions.assign(session, claim, provider=provider, remote_id="there")
+        transitions.hold(session, claim, attempt.id, lost)
+
+
+def test_jobs_that_whoever_is_on_cannot_make_are_told(database_url, waiting):
+    waiting(excluded={"sandbox": "sandbox takes less"})
+
+    stuck = findings(database_url)["stuck jobs"]
+
+    assert stuck.health is Health.WRONG
+    assert f"1 for {MODEL} but not sandbox" in stuck.detail
+
+
+def test_held_jobs_are_noted_with_what_to_do_and_are_not_stuck(database_url, waiting):
+    waiting(lost_at="wiro")
+    waiting(lost_at="wiro", wanted_providers=("wiro",))
+
+    seen = findings(database_url)
+
+    assert seen["held jobs"].health is Health.NOTE
+    assert f"2 for {MODEL} at wiro" in seen["held jobs"].detail
+    assert "darkroom list --held" in seen["held jobs"].detail
+    assert seen["stuck jobs"].health is Health.OK
+
+
+def test_offers_that_are_left_alone_are_noted_with_why_and_until_when(database, database_url):
+    retry_at = datetime(2026, 11, 1, 12, 0, 15, tzinfo=UTC)
+    with database.transaction() as session:
+        session.add_all(
+            [
+                Breaker(
+                    provider="wiro",
+                    model_slug=MODEL,
+                    state="open",
+                    failures=5,
+                    retry_at=retry_at,
+                    reason="503",
+                ),
+                Breaker(
+                    provider="bfl", model_slug=MODEL, state="half_open", failures=6, probe_until=retry_at
+                ),
+                Breaker(provider="vtrix", model_slug=MODEL, failures=2),
+            ]
+        )
+
+    seen = findings(database_url)
+
+    until = retry_at.astimezone().strftime("%H:%M:%S")
+    assert seen["breaker wiro"].health is Health.NOTE
+    assert (
+        f"{MODEL} is left alone until {until}: 5 failed in a row; the last: 503"
+        in seen["breaker wiro"].detail
+    )
+    assert "is being tried with one job" in seen["breaker bfl"].detail
+    assert "breaker vtrix" not in seen
+    assert "breakers" not in seen
+
+
+def test_without_trouble_all_breakers_are_closed(database_url):
+    assert findings(database_url)["breakers"].detail == "all closed"
+
+
+def test_providers_without_a_key_say_which_is_missing(on):
+    told = {one["about"]: one for one in json.loads(on("doctor", "--json").stdout)["findings"]}
+
+    assert told["provider runware"] == {
+        "about": "provider runware",
+        "health": "ok",
+        "detail": "off: RUNWARE_API_KEY is not set",
+    }
+
+
+@pytest.mark.parametrize(
+    "url", ["http://api.wiro.ai/v1", "http://user:hush@10.0.0.1/v1", "ftp://localhost.example"]
+)
+def test_an_address_that_shows_the_key_to_all_on_the_way_is_wrong(on, url):
+    result = on("doctor", "--json", WIRO_API_KEY="secret-key-0123456789", WIRO_BASE_URL=url)
+
+    wrong = [one for one in json.loads(result.stdout)["findings"] if one["health"] == "wrong"]
+    [told] = [one["detail"] for one in wrong if one["about"] == "provider wiro"]
+    assert "is not https" in told
+    assert "WIRO_BASE_URL" in told
+    assert "hush" not in result.output
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://api.wiro.ai/v1", "http://127.0.0.1:9000/wiro/v1", "http://localhost:9000", "http://[::1]:9000"],
+)
+def test_an_address_that_shows_the_key_to_nobody_is_not(on, url):
+    told = json.loads(on("doctor", "--json", WIRO_API_KEY="secret-key-0123456789", WIRO_BASE_URL=url).stdout)
+
+    assert [one["health"] for one in told["findings"] if one["about"] == "provider wiro"] == ["ok"]
 
 
 def test_a_redis_that_may_forget_is_told(redis_url):
