@@ -56,6 +56,9 @@ LATELY = timedelta(hours=1)
 LATENCY_SAMPLE = 1000
 """Finished attempts looked at, of all offers together: enough for medians, and read in milliseconds."""
 
+UNCOUNTED_CODES = ("rate_limited", "account_error", "bad_credentials", "insufficient_balance")
+"""Errors that use up no attempt: the job was told to wait, or our account there is not in order."""
+
 KILL_OVERDUE_AFTER = timedelta(seconds=2)
 """A worker learns of a kill within a second; when the job has not stopped by now, it is told again."""
 
@@ -140,12 +143,12 @@ def attempts(session: Session, job_id: int) -> Sequence[Attempt]:
 
 
 def counted_attempts(session: Session, job_id: int) -> int:
-    """Submissions that brought nothing and used up an attempt: being told to wait does not."""
+    """Submissions that brought nothing and used up an attempt."""
     return session.execute(
         select(func.count()).where(
             Attempt.job_id == job_id,
             Attempt.state.in_([AttemptState.FAILED, AttemptState.WRITTEN_OFF]),
-            Attempt.error_code.is_distinct_from("rate_limited"),
+            func.coalesce(Attempt.error_code, "").not_in(UNCOUNTED_CODES),
         )
     ).scalar_one()
 

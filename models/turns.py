@@ -22,10 +22,10 @@ from models.job import Job
 OfferKey = tuple[str, str]
 """(provider, model_slug)"""
 
-OUT_CODES = ("account_error", "bad_credentials", "insufficient_balance", "unsupported")
+OUT_CODES = ("unsupported",)
 """Errors after which a job never goes to that offer again: they would come again.
 
-The codes of `AccountError` and `Unsupported` of the providers, as their attempts keep them.
+Not those of our account there: its offers are shut to all jobs until it is in order.
 """
 
 _TURNS = text("""

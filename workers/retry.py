@@ -40,7 +40,7 @@ class Trouble:
         may_repeat: another attempt at the same offer may succeed.
         billed: whether this one cost money.
         retry_after_s: what the provider asked for; None when it did not say.
-        counts: it uses up one of the job's attempts; being told to wait does not.
+        counts: it uses up one of the job's attempts; being told to wait does not, nor our account's trouble.
     """
 
     is_the_jobs: bool
@@ -63,12 +63,14 @@ def trouble_of(error: ProviderError) -> Trouble:
     """What an error says about another attempt."""
     return Trouble(
         is_the_jobs=isinstance(error, CallerError) and not isinstance(error, Unsupported),
-        is_out=isinstance(error, AccountError | Unsupported),
+        is_out=isinstance(error, Unsupported),
         # What was lost says nothing against the offer: whether it is bought again is a matter of money.
-        may_repeat=error.retryable or isinstance(error, SubmissionUnknown | Forgotten),
+        # An account without money refuses every job alike, and its breaker keeps them away until somebody
+        # has paid: a campaign that lost its only key at midnight waits for the morning, it does not fail.
+        may_repeat=error.retryable or isinstance(error, SubmissionUnknown | Forgotten | AccountError),
         billed=error.billed,
         retry_after_s=error.retry_after_s,
-        counts=not isinstance(error, RateLimited),
+        counts=not isinstance(error, RateLimited | AccountError),
     )
 
 

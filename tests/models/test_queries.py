@@ -80,8 +80,8 @@ def test_held_jobs_are_counted_by_the_offer_that_did_not_answer(database, projec
     ("code", "is_out"),
     [
         ("unavailable", False),
-        ("bad_credentials", True),
-        ("insufficient_balance", True),
+        ("bad_credentials", False),
+        ("insufficient_balance", False),
         ("unsupported", True),
     ],
 )
@@ -100,14 +100,15 @@ def test_failures_are_counted_by_offer(database, project_id, begin, code, is_out
     assert failures == {claim.job_id: {"wiro": Failures(2, is_out)}}
 
 
-def test_what_was_written_off_used_up_an_attempt_and_a_429_did_not(database, project_id, begin):
+@pytest.mark.parametrize("code", ["rate_limited", "bad_credentials", "insufficient_balance"])
+def test_what_was_written_off_used_up_an_attempt_and_a_429_did_not(database, project_id, begin, code):
     claim, attempt_id = begin(project_id)
     with database.transaction() as session:
         failure = Failure("submission_unknown", "x", state=AttemptState.WRITTEN_OFF)
         transitions.retry(session, claim, attempt_id, failure, timedelta(0))
     claim, attempt_id = begin(project_id, job_id=claim.job_id)
     with database.transaction() as session:
-        transitions.retry(session, claim, attempt_id, Failure("rate_limited", "429"), timedelta(0))
+        transitions.retry(session, claim, attempt_id, Failure(code, "x"), timedelta(0))
 
     with database.transaction() as session:
         assert queries.counted_attempts(session, claim.job_id) == 1

@@ -121,7 +121,7 @@ def test_what_is_not_due_or_to_be_killed_is_passed_over(database, enqueue):
 
 
 @pytest.mark.parametrize(
-    ("code", "goes_back"), [("bad_credentials", False), ("unsupported", False), ("unavailable", True)]
+    ("code", "goes_back"), [("unsupported", False), ("bad_credentials", True), ("unavailable", True)]
 )
 def test_a_job_does_not_wait_for_where_it_is_out(database, enqueue, worker_id, code, goes_back):
     job = enqueue()

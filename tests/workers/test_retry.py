@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.lifecycle import OnUnknown
+from models.queries import UNCOUNTED_CODES
 from models.turns import OUT_CODES
 from providers.errors import (
     AccountError,
@@ -84,15 +85,27 @@ def test_no_policy_buys_again_what_was_paid_or_refused(error):
     assert _onward(trouble_of(error), on_unknown=OnUnknown.RESEND) is None
 
 
-@pytest.mark.parametrize("error", [BadCredentials("401"), InsufficientBalance("402"), Unsupported("no seed")])
-def test_where_it_is_out_it_stays_out(error):
-    assert _onward(trouble_of(error), ["wiro"]) is None
+def test_where_it_is_out_it_stays_out():
+    assert _onward(trouble_of(Unsupported("no seed")), ["wiro"]) is None
 
 
 def test_where_a_job_is_out_is_read_from_the_stored_codes():
-    classes = [AccountError, *AccountError.__subclasses__(), Unsupported]
+    assert {Unsupported.code} == set(OUT_CODES)
 
-    assert {error.code for error in classes} == set(OUT_CODES)
+
+@pytest.mark.parametrize("error", [BadCredentials("401"), InsufficientBalance("402")])
+def test_a_job_waits_for_an_account_however_long_it_takes(error):
+    onward = _onward(trouble_of(error), ["wiro"], shut=["wiro"], counted_attempts=2)
+
+    assert onward is not None
+    assert onward.delay > timedelta(0)
+    assert not trouble_of(error).counts
+
+
+def test_what_uses_up_no_attempt_is_read_from_the_stored_codes():
+    classes = [RateLimited, AccountError, *AccountError.__subclasses__()]
+
+    assert {error.code for error in classes} == set(UNCOUNTED_CODES)
 
 
 def test_what_cannot_be_repeated_is_tried_elsewhere_alone():
@@ -120,7 +133,7 @@ def test_an_offer_that_failed_it_or_is_shut_is_no_reason_to_hurry(why):
 
 
 def test_where_it_is_out_and_the_others_are_shut_it_waits_for_them():
-    onward = _onward(trouble_of(BadCredentials("401")), shut=["runware"])
+    onward = _onward(trouble_of(Unsupported("no seed")), shut=["runware"])
 
     assert onward is not None
     assert onward.delay > timedelta(0)
