@@ -103,10 +103,14 @@ def moment(stamp: str) -> datetime:
 
 
 def parameter_lines(parameters: Mapping[str, object]) -> list[tuple[str, str | Text]]:
-    """A job's parameters as facts."""
-    return [
-        (name, value if isinstance(value, str) else json.dumps(value)) for name, value in parameters.items()
-    ]
+    """A job's parameters as facts; several pictures one after the other."""
+    return [(name, _as_typed(value)) for name, value in parameters.items()]
+
+
+def _as_typed(value: object) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _console(*, is_error: bool) -> Console:
