@@ -1,7 +1,8 @@
 """What a worker process works with, made once in each process at its first use."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from celery import Celery
 
@@ -12,6 +13,7 @@ from broker import Broker
 from catalogue import Offer
 from models.session import Database
 from providers.base import Provider
+from providers.http import Wire
 from settings import Settings
 from storage.base import Storage
 
@@ -21,13 +23,20 @@ POOL_SIZE = 20
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Everything on the worker's bench."""
+    """Everything on the worker's bench.
+
+    Attributes:
+        web: fetches the pictures that callers name; reaches public addresses only, and `private_hosts`.
+        private_hosts: hosts that whoever runs Darkroom lets callers name although they are private.
+    """
 
     database: Database
     broker: Broker
     catalogue: catalogue.Catalogue
     providers: Mapping[str, Provider]
     storage: Storage
+    web: Wire
+    private_hosts: Collection[str]
 
     def offers(self) -> dict[str, tuple[Offer, ...]]:
         """The offers whose providers are on, by model, in the catalogue's order."""
@@ -45,16 +54,32 @@ def lay_out(settings: Settings, app: Celery) -> Bench:
         catalogue=catalogue.load(),
         providers=_providers(settings),
         storage=storage.connect(settings.outputs_url()),
+        web=Wire("the address", base_url="", private_hosts=settings.allow_private_urls),
+        private_hosts=settings.allow_private_urls,
     )
 
 
 def _providers(settings: Settings) -> dict[str, Provider]:
     """The providers that are on, each built from its settings."""
-    built: dict[str, Provider] = {}
-    for name in providers.turned_on(settings.keyed_providers()):
-        match name:
-            case "sandbox":
-                built[name] = providers.load(name)(latency_s=settings.sandbox_latency_s)
-            case _:
-                raise ValueError(f"provider {name!r} is on, but nothing says how to build it")
-    return built
+    return {name: _provider(name, settings) for name in providers.turned_on(settings.keyed_providers())}
+
+
+def _provider(name: str, settings: Settings) -> Provider:
+    build = partial(providers.load(name), private_hosts=settings.allow_private_urls)
+    match name:
+        case "sandbox":
+            return providers.load(name)(latency_s=settings.sandbox_latency_s)
+        case "wiro":
+            return build(
+                base_url=settings.wiro_base_url,
+                api_key=settings.wiro_api_key,
+                api_secret=settings.wiro_api_secret,
+            )
+        case "runware":
+            return build(base_url=settings.runware_base_url, api_key=settings.runware_api_key)
+        case "bfl":
+            return build(base_url=settings.bfl_base_url, api_key=settings.bfl_api_key)
+        case "vtrix":
+            return build(base_url=settings.vtrix_base_url, api_key=settings.vtrix_api_key)
+        case _:
+            raise ValueError(f"provider {name!r} is on, but nothing says how to build it")

@@ -4,114 +4,55 @@
 
 No transaction is open while a provider talks.  Each step commits what it knows
 before the next begins, so that whoever finds the job after a crash goes on from
-there: with a ticket the provider is asked, never paid again.
+there: with a ticket the provider is asked, never paid again; without one, see
+`lost_answers`.
 
 Knows nothing of Celery: `tasks.py` says a `Finish` in Celery's words.
 """
 
 import logging
-import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import TypeVar
+from functools import partial
 
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 import catalogue
-from catalogue import ModelSpec, Offer
+from catalogue import ModelSpec
 from models import queries, transitions
 from models.attempts import Assigned, Cost, Failure
 from models.errors import StaleTransition
 from models.job import Job
-from models.lifecycle import AttemptState, StopOutcome
-from models.transitions import Claim, NewOutput, new_token
-from providers.base import (
-    CancelOutcome,
-    Done,
-    Failed,
-    GenerationRequest,
-    LostAnswer,
-    Provider,
-    RemoteOutput,
-    Running,
-    Ticket,
-)
+from models.lifecycle import OPEN_ATTEMPTS
+from models.transitions import Claim
+from providers.base import CancelOutcome, Done, Failed, GenerationRequest, Running, Ticket
 from providers.errors import (
+    Billed,
     MalformedResponse,
+    OutputExpired,
     ProviderError,
-    ProviderFault,
     SubmissionUnknown,
     TimedOut,
+    Unsupported,
 )
 from storage.errors import StorageError
-from workers import breakers
+from workers import asking, failing, inputs, lost_answers, stopping
 from workers.bench import Bench
-from workers.computing import compute
-from workers.imprint import NotAPicture, imprint, inspect
-from workers.retry import Onward, Trouble, after_failure, trouble_of
-from workers.routing import candidates
+from workers.inputs import Pictures
+from workers.keeping import keep
 from workers.running import StopReason, StopSignal
-
-DEADLINE_S = 600.0
-"""Longest time one worker waits for one attempt; the vendors' own clients wait as long."""
-
-MAX_ASK_ERRORS = 5
-"""Failures in a row to check or to fetch before the job is put aside, with its ticket, for a while."""
-
-ASIDE_S = (15.0, 3600.0)
-"""Shortest and longest time it is put aside; in between, half the ticket's age: few asks reach far."""
-
-MAX_CANCEL_ERRORS = 3
-"""A provider that does not answer is asked so often to cancel, a second apart."""
-
-STORAGE_DELAY = timedelta(seconds=15)
-"""Wait when the pictures are made and paid for but our own storage refuses them."""
-
-OFF_DELAY = timedelta(seconds=60)
-"""Wait when the provider that holds the job's ticket has been turned off."""
-
-CANCEL_AGAIN_S = 1.0
-LONGEST_PAUSE_S = 30.0
-
-CLOSING = "its worker is shutting down"
-BURIED = "this worker was taken for dead"
+from workers.turn import (
+    OFF_DELAY,
+    STORAGE_DELAY,
+    Ending,
+    Finish,
+    FinishedEarly,
+    Turn,
+    Work,
+    storable,
+)
 
 logger = logging.getLogger("darkroom.generate")
-
-T = TypeVar("T")
-
-
-class Ending(StrEnum):
-    """How a worker's part in a job ended."""
-
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    RETRYING = "retrying"  # back in the queue, for another attempt
-    STOPPED = "stopped"  # killed
-    HANDED_OVER = "handed_over"  # back in the queue, to go on where this one stopped
-    LOST = "lost"  # never ours, or ours no more: nothing was written
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """An ending and its story."""
-
-    ending: Ending
-    reason: str = ""
-    delay: timedelta | None = None
-
-
-class _FinishedEarly(Exception):
-    """Leaves the steps with a finish that is already written down."""
-
-    def __init__(self, finish: Finish) -> None:
-        super().__init__(finish.reason)
-        self.finish = finish
 
 
 def generate(bench: Bench, claim: Claim, worker_id: int, stop: StopSignal) -> Finish:
@@ -126,407 +67,239 @@ def generate(bench: Bench, claim: Claim, worker_id: int, stop: StopSignal) -> Fi
         stop: looked at between and during the steps.
     """
     try:
-        return _Generation(bench, claim, stop).run(worker_id)
-    except _FinishedEarly as early:
+        return _run(Turn(bench, claim, stop), worker_id)
+    except FinishedEarly as early:
         return early.finish
     except StaleTransition as stale:
         return Finish(Ending.LOST, str(stale))
 
 
-class _Generation:
-    """The steps of one job and what they share."""
+def _run(turn: Turn, worker_id: int) -> Finish:
+    job, is_begun = _accept(turn, worker_id)
+    spec = _spec(turn, job)
+    pictures = None if is_begun else _preprocess(turn, job, spec)
+    turn.leave_if_closing()
+    work = _assign(turn, job, spec)
+    ticket = _submit(work, pictures)
+    # Megabytes each, and hundreds of jobs wait from here on.
+    del pictures
+    done = _watch(work, ticket)
+    return _postprocess(work, ticket, done)
 
-    def __init__(self, bench: Bench, claim: Claim, stop: StopSignal) -> None:
-        self._bench = bench
-        self._claim = claim
-        self._stop = stop
-        self._is_stopping = False
 
-    def run(self, worker_id: int) -> Finish:
-        job = self._accept(worker_id)
-        spec = self._preprocess(job)
-        self._leave_if_closing()
-        attempt = self._assign(job, spec)
-        ticket = self._submit(job, spec, attempt)
-        done = self._watch(attempt, ticket)
-        return self._postprocess(job, attempt, ticket, done)
+# --- accept ------------------------------------------------------------------------------------------
 
-    # --- the steps -------------------------------------------------------------------------------
 
-    def _accept(self, worker_id: int) -> Job:
-        def write(session: Session) -> Job:
-            transitions.accept(session, self._claim, worker_id)
-            transitions.start_preprocess(session, self._claim)
-            return queries.job(session, self._claim.job_id)
+def _accept(turn: Turn, worker_id: int) -> tuple[Job, bool]:
+    """The job, and whether an earlier turn has left an attempt open."""
 
-        job = self._write(write)
-        if job.kill_requested_at is not None:
-            self._stop.ask(StopReason.KILLED)
-        return job
+    def write(session: Session) -> tuple[Job, bool]:
+        transitions.accept(session, turn.claim, worker_id)
+        transitions.start_preprocess(session, turn.claim)
+        attempts = queries.attempts(session, turn.claim.job_id)
+        is_begun = any(one.state in OPEN_ATTEMPTS and one.finished_at is None for one in attempts)
+        return queries.job(session, turn.claim.job_id), is_begun
 
-    def _preprocess(self, job: Job) -> ModelSpec:
-        """Resolve the input.  The models of today take no files; theirs will be fetched and checked here."""
-        try:
-            return self._bench.catalogue.find(job.model_slug)
-        except catalogue.UnknownModel as exc:
-            # A worker of another version may know it, and there may be a ticket that is worth money.
-            raise self._handed_over(None, str(exc), OFF_DELAY) from exc
+    job, is_begun = turn.write(write)
+    if job.kill_requested_at is not None:
+        turn.stop.ask(StopReason.KILLED)
+    return job, is_begun
 
-    def _leave_if_closing(self, attempt: Assigned | None = None) -> None:
-        """Let go of the job, with what attempt is open, when this process ends."""
-        if self._stop.reason is StopReason.SHUTDOWN:
-            raise self._handed_over(attempt, CLOSING, timedelta(0))
-        if self._stop.reason is StopReason.BURIED:
-            raise _FinishedEarly(Finish(Ending.LOST, BURIED))
 
-    def _assign(self, job: Job, spec: ModelSpec) -> Assigned:
-        """The committed intent, or the open attempt of an earlier claim."""
-        offer = self._offer(spec, job.provider)
-        self._provider(offer.provider)  # on, or there is nothing to intend
+# --- preprocess --------------------------------------------------------------------------------------
 
-        def write(session: Session) -> Assigned:
-            transitions.end_preprocess(session, self._claim)
-            return transitions.assign(
-                session, self._claim, provider=offer.provider, remote_id=offer.remote_id
-            )
 
-        return self._write(write)
+def _spec(turn: Turn, job: Job) -> ModelSpec:
+    try:
+        return turn.bench.catalogue.find(job.model_slug)
+    except catalogue.UnknownModel as exc:
+        # A worker of another version may know it, and there may be a ticket that is worth money.
+        raise turn.handed_over(str(exc), OFF_DELAY) from exc
 
-    def _submit(self, job: Job, spec: ModelSpec, attempt: Assigned) -> Ticket:
-        """The provider's ticket: the stored one, or a new one for a new request."""
-        if attempt.ticket is not None:
-            self._write(lambda session: transitions.start(session, self._claim, attempt.id))
-            return attempt.ticket
-        if self._stop.reason is StopReason.KILLED:
-            self._kill(attempt, None)
-        ticket = self._buy(job, spec, attempt)
-        # The provider may be working for us: nothing may come between its answer and this commit.
-        try:
-            self._write(lambda session: transitions.record_ticket(session, attempt.id, ticket))
-            self._write(lambda session: transitions.start(session, self._claim, attempt.id))
-        except StaleTransition:
-            self._cancel_if_nobody_wants_it(attempt, ticket)
-            raise
-        except DBAPIError:
-            # Postgres will never take it, so a person must find it here.
-            fields = self._fields(event="ticket_lost", attempt_id=attempt.id, ticket=ticket)
-            logger.exception("Could not record a ticket.", extra=fields)
-            raise
-        return ticket
 
-    def _cancel_if_nobody_wants_it(self, attempt: Assigned, ticket: Ticket) -> None:
-        """While the provider took its time the job was given away, which is well, or ended."""
-        job = self._write(lambda session: queries.job(session, self._claim.job_id))
-        if job.outcome is not None and self._cancel(attempt, ticket) is CancelOutcome.CANCELLED:
-            self._write(lambda session: transitions.cancel_late_ticket(session, attempt.id))
+def _preprocess(turn: Turn, job: Job, spec: ModelSpec) -> Pictures:
+    """The pictures that the job sends along, in our storage before anything is bought."""
+    try:
+        return inputs.gather(turn, job, spec)
+    except inputs.BadInput as exc:
+        raise _refused(turn, exc) from exc
+    except StorageError as exc:
+        raise turn.handed_over(f"storage refused the pictures sent along: {exc}", STORAGE_DELAY) from exc
 
-    def _buy(self, job: Job, spec: ModelSpec, attempt: Assigned) -> Ticket:
-        provider = self._provider(attempt.provider)
-        if attempt.is_taken_over and provider.on_lost_answer is not LostAnswer.SEND_AGAIN:
-            lost = SubmissionUnknown(
-                "the worker that was sending this request died; it may or may not be running"
-            )
-            raise self._failed_attempt(attempt, lost)
-        told = catalogue.translate(spec, self._offer(spec, attempt.provider), job.parameters)
-        request = GenerationRequest(
-            key=str(attempt.uuid),
-            attempt=attempt.number,
-            remote_id=attempt.remote_id,
+
+def _refused(turn: Turn, bad: inputs.BadInput) -> FinishedEarly:
+    """The job's end before anybody was asked for anything."""
+    failure = Failure(code="invalid_input", message=storable(str(bad)), billed=Billed.NO)
+    turn.write(lambda session: transitions.fail(session, turn.claim, failure))
+    return FinishedEarly(Finish(Ending.FAILED, f"{failure.code}: {failure.message}"))
+
+
+# --- assign ------------------------------------------------------------------------------------------
+
+
+def _assign(turn: Turn, job: Job, spec: ModelSpec) -> Work:
+    """The committed intent, or the open attempt of an earlier turn."""
+    offer = turn.offer(spec, job.provider)
+    turn.provider(offer.provider)  # on, or there is nothing to intend
+
+    def write(session: Session) -> Assigned:
+        transitions.end_preprocess(session, turn.claim)
+        return transitions.assign(session, turn.claim, provider=offer.provider, remote_id=offer.remote_id)
+
+    attempt = turn.write(write)
+    return Work(
+        turn=turn,
+        job=job,
+        spec=spec,
+        offer=turn.offer(spec, attempt.provider),
+        attempt=attempt,
+        provider=turn.provider(attempt.provider),
+    )
+
+
+# --- submit ------------------------------------------------------------------------------------------
+
+
+def _submit(work: Work, pictures: Pictures | None) -> Ticket:
+    """The provider's ticket: the stored one, or a new one for a new request."""
+    turn, attempt = work.turn, work.attempt
+    if attempt.ticket is not None:
+        turn.write(lambda session: transitions.start(session, turn.claim, attempt.id))
+        return attempt.ticket
+    if turn.stop.reason is StopReason.KILLED and not attempt.is_taken_over:
+        raise stopping.killed_unsent(turn, attempt.id)
+    ticket = _bought(work, pictures)
+    # The provider may be working for us: nothing may come between its answer and this commit.
+    try:
+        turn.write(lambda session: transitions.record_ticket(session, attempt.id, ticket))
+        turn.write(lambda session: transitions.start(session, turn.claim, attempt.id))
+    except StaleTransition:
+        _cancel_if_nobody_wants_it(work, ticket)
+        raise
+    except DBAPIError:
+        # Postgres will never take it, so a person must find it here.
+        fields = turn.fields(event="ticket_lost", attempt_id=attempt.id, ticket=ticket)
+        logger.exception("Could not record a ticket.", extra=fields)
+        raise
+    return ticket
+
+
+def _bought(work: Work, pictures: Pictures | None) -> Ticket:
+    """A ticket for one purchase, whatever became of the turns before.
+
+    Between the intent's commit and here nothing may hand the job over: a new intent that is left
+    is one that may have been sent.
+    """
+    send = partial(_send, work, pictures)
+    try:
+        return lost_answers.recovered(work, send) if work.attempt.is_taken_over else send()
+    except SubmissionUnknown as exc:
+        failing.tell(work, exc)
+        raise lost_answers.lost(work, exc) from exc
+    except ProviderError as exc:
+        raise failing.failed_attempt(work, exc) from exc
+
+
+def _send(work: Work, pictures: Pictures | None) -> Ticket:
+    try:
+        told = catalogue.translate(work.spec, work.offer, work.job.parameters)
+    except catalogue.CannotExpress as exc:
+        raise Unsupported(exc.reason) from exc
+    sent_along = _gathered_again(work) if pictures is None else pictures
+    return work.provider.submit(
+        GenerationRequest(
+            key=str(work.attempt.uuid),
+            attempt=work.attempt.number,
+            remote_id=work.attempt.remote_id,
             parameters=told.parameters,
             extra=told.extra,
+            images=inputs.arguments(told.images, sent_along),
         )
-        try:
-            return provider.submit(request)
-        except ProviderError as exc:
-            raise self._failed_attempt(attempt, exc) from exc
-
-    def _watch(self, attempt: Assigned, ticket: Ticket) -> Done:
-        """Ask until the provider is done."""
-        provider = self._provider(attempt.provider)
-        deadline = time.monotonic() + DEADLINE_S
-        is_first = True
-        while time.monotonic() < deadline:
-            progress = self._ask(attempt, ticket, lambda: provider.check(ticket))
-            if isinstance(progress, Done):
-                return progress
-            if isinstance(progress, Failed):
-                raise self._failed_attempt(attempt, progress.error, progress)
-            if is_first:
-                is_first = False
-                self._first_sign(attempt, progress)
-            if self._stop.wait(progress.poll_after_s):
-                done = self._heed_stop(attempt, ticket)
-                if done is not None:
-                    return done
-        stopped = self._stop_at_provider(attempt, ticket)
-        if isinstance(stopped, Done):
-            return stopped
-        raise self._failed_attempt(attempt, TimedOut(f"not finished within {DEADLINE_S:.0f} s"))
-
-    def _first_sign(self, attempt: Assigned, progress: Running) -> None:
-        note = None if progress.log is None else _storable(progress.log)
-        self._write(lambda session: transitions.output(session, self._claim, attempt.id, note))
-
-    def _postprocess(self, job: Job, attempt: Assigned, ticket: Ticket, done: Done) -> Finish:
-        def begin(session: Session) -> None:
-            transitions.end(session, self._claim, attempt.id)
-            transitions.start_postprocess(session, self._claim, attempt.id)
-
-        self._write(begin)
-        try:
-            outputs = [
-                self._keep(job, attempt, ticket, position, output)
-                for position, output in enumerate(done.outputs)
-            ]
-        except NotAPicture as exc:
-            raise self._failed_attempt(attempt, MalformedResponse(str(exc)), done) from exc
-        except StorageError as exc:
-            raise self._handed_over(attempt, f"storage refused the pictures: {exc}", STORAGE_DELAY) from exc
-        self._write(
-            lambda session: transitions.succeed(
-                session, self._claim, attempt.id, outputs, Cost(done.cost_usd, is_estimate=False)
-            )
-        )
-        return Finish(Ending.SUCCEEDED)
-
-    def _keep(
-        self, job: Job, attempt: Assigned, ticket: Ticket, position: int, output: RemoteOutput
-    ) -> NewOutput:
-        """One picture, from the provider into our storage.  Safe to repeat: same key, same bytes."""
-        content = self._fetch(attempt, ticket, output)
-        facts = compute(lambda: inspect(content))
-        seed = output.seed if output.seed is not None else job.parameters.get("seed")
-        named = self._imprinted(
-            content,
-            {
-                "job": str(job.uuid),
-                "model": job.model_slug,
-                "prompt": job.parameters.get("prompt"),
-                "provider": attempt.provider,
-                "seed": seed,
-            },
-        )
-        name = f"{position}.{facts.extension}"
-        # The attempt is in the key: a late writer of an earlier one must not replace this picture.
-        stored = self._bench.storage.put(f"{str(job.uuid)[:2]}/{job.uuid}/{attempt.number}/{name}", named)
-        return NewOutput(
-            name=name,
-            access_key=new_token(),
-            storage_key=stored.key,
-            content_type=facts.content_type,
-            size_bytes=stored.size_bytes,
-            sha256=stored.sha256,
-            width_px=facts.width_px,
-            height_px=facts.height_px,
-            seed=seed,
-        )
-
-    def _fetch(self, attempt: Assigned, ticket: Ticket, output: RemoteOutput) -> bytes:
-        provider = self._provider(attempt.provider)
-        if provider.computes_here:
-            return self._ask(attempt, ticket, lambda: compute(lambda: provider.fetch(ticket, output)))
-        return self._ask(attempt, ticket, lambda: provider.fetch(ticket, output))
-
-    def _imprinted(self, content: bytes, record: Mapping[str, str | int | None]) -> bytes:
-        """The picture with its story; as it is where its file has no place for one, since it is paid for."""
-        try:
-            return imprint(content, record)
-        except NotAPicture as exc:
-            logger.warning("Could not imprint.", extra=self._fields(event="imprint_failed", error=str(exc)))
-            return content
-
-    # --- ways out ----------------------------------------------------------------------------------
-
-    def _heed_stop(self, attempt: Assigned, ticket: Ticket) -> Done | None:
-        """Stop if asked to; a picture that was finished first is kept.
-
-        Raises:
-            _FinishedEarly: the job was killed, handed over, or is not ours any more.
-        """
-        self._leave_if_closing(attempt)
-        return self._kill(attempt, ticket) if self._stop.reason is StopReason.KILLED else None
-
-    def _kill(self, attempt: Assigned, ticket: Ticket | None) -> Done:
-        """The finished picture, if it was finished first; else the end."""
-        stopped: Done | StopOutcome = StopOutcome.NEVER_STARTED
-        if ticket is not None:
-            stopped = self._stop_at_provider(attempt, ticket)
-        elif attempt.is_taken_over:
-            stopped = StopOutcome.UNKNOWN
-        if isinstance(stopped, Done):
-            return stopped
-        how = stopped
-        self._write(lambda session: transitions.kill(session, self._claim, how, attempt.id))
-        raise _FinishedEarly(Finish(Ending.STOPPED, how))
-
-    def _stop_at_provider(self, attempt: Assigned, ticket: Ticket) -> Done | StopOutcome:
-        match self._cancel(attempt, ticket):
-            case CancelOutcome.CANCELLED:
-                return StopOutcome.CANCELLED
-            case CancelOutcome.CANNOT_CANCEL:
-                return StopOutcome.CANNOT_CANCEL
-            case CancelOutcome.FINISHED_FIRST:
-                return self._what_was_finished(attempt, ticket)
-
-    def _what_was_finished(self, attempt: Assigned, ticket: Ticket) -> Done | StopOutcome:
-        try:
-            progress = self._provider(attempt.provider).check(ticket)
-        except ProviderError as exc:
-            logger.warning(
-                "The provider did not answer.", extra=self._fields(event="ask_failed", error=exc.code)
-            )
-            return StopOutcome.CANNOT_CANCEL
-        return progress if isinstance(progress, Done) else StopOutcome.CANNOT_CANCEL
-
-    def _cancel(self, attempt: Assigned, ticket: Ticket) -> CancelOutcome:
-        for failures in range(1, MAX_CANCEL_ERRORS + 1):
-            try:
-                return self._provider(attempt.provider).cancel(ticket)
-            except ProviderError as exc:
-                logger.warning("Could not cancel.", extra=self._fields(event="cancel_failed", error=exc.code))
-                if not isinstance(exc, ProviderFault):
-                    break
-                if failures < MAX_CANCEL_ERRORS:
-                    time.sleep(CANCEL_AGAIN_S)
-        return CancelOutcome.CANNOT_CANCEL
-
-    def _handed_over(self, attempt: Assigned | None, reason: str, delay: timedelta) -> _FinishedEarly:
-        """Back in the queue with whatever is open."""
-        attempt_id = None if attempt is None else attempt.id
-        note = _storable(reason)
-        self._write(lambda session: transitions.hand_over(session, self._claim, attempt_id, note, delay))
-        return _FinishedEarly(Finish(Ending.HANDED_OVER, reason, delay))
-
-    def _failed_attempt(
-        self, attempt: Assigned, error: ProviderError, seen: Done | Failed | None = None
-    ) -> _FinishedEarly:
-        """Another attempt later if that can cost nothing twice; else the end.
-
-        Only for what the provider said of the attempt itself.  That it could not be
-        asked is no failure of the attempt: see `_ask`.
-        """
-        failure = Failure(
-            code=error.code,
-            message=_storable(error.message),
-            cost_usd=None if seen is None else seen.cost_usd,
-            state=AttemptState.UNKNOWN if isinstance(error, SubmissionUnknown) else AttemptState.FAILED,
-            request_id=error.request_id,
-            billed=error.billed,
-        )
-        onward = self._onward(attempt, trouble_of(error))
-        if onward is None:
-            return self._failed(failure, attempt)
-        if failure.state is AttemptState.UNKNOWN:
-            failure = replace(failure, state=AttemptState.WRITTEN_OFF)
-        self._write(
-            lambda session: transitions.retry(session, self._claim, attempt.id, failure, onward.delay)
-        )
-        return _FinishedEarly(Finish(Ending.RETRYING, failure.message, onward.delay))
-
-    def _onward(self, attempt: Assigned, trouble: Trouble) -> Onward | None:
-        """When and whether the job goes on, by all that is known of it and of its offers."""
-        on = self._bench.offers()
-
-        def decide(session: Session) -> Onward | None:
-            job = queries.job(session, self._claim.job_id)
-            failures = queries.failures_by_offer(session, [job.id]).get(job.id, {})
-            sold_by = [offer.provider for offer in on.get(job.model_slug, ())]
-            return after_failure(
-                trouble,
-                attempt.provider,
-                candidates(job, sold_by, failures),
-                tried=failures,
-                shut=breakers.shut(session, job.model_slug),
-                counted_attempts=queries.counted_attempts(session, job.id) + trouble.counts,
-                on_unknown=job.on_unknown,
-                jitter=random.random(),  # noqa: S311 - spreads retries
-            )
-
-        return self._write(decide)
-
-    def _failed(self, failure: Failure, attempt: Assigned) -> _FinishedEarly:
-        self._write(lambda session: transitions.fail(session, self._claim, failure, attempt.id))
-        return _FinishedEarly(Finish(Ending.FAILED, f"{failure.code}: {failure.message}"))
-
-    # --- how every step asks and writes --------------------------------------------------------------
-
-    def _ask(self, attempt: Assigned, ticket: Ticket, question: Callable[[], T]) -> T:
-        """The provider's answer to a question that is free to repeat.
-
-        A ticket is never given up because of a question: when there is no answer, the
-        job is put aside with its ticket and asked for again later.
-        """
-        for failures in range(1, MAX_ASK_ERRORS + 1):
-            try:
-                return question()
-            except ProviderError as exc:
-                logger.warning(
-                    "The provider did not answer.", extra=self._fields(event="ask_failed", error=exc.code)
-                )
-                if failures == MAX_ASK_ERRORS or not isinstance(exc, ProviderFault):
-                    reason = f"the provider gave no answer: {exc.code}: {exc.message}"
-                    raise self._handed_over(attempt, reason, self._aside(attempt)) from exc
-                self._pause(attempt, ticket, exc.retry_after_s or 2.0**failures)
-        raise AssertionError("unreachable: the last failure raises")
-
-    def _pause(self, attempt: Assigned, ticket: Ticket, seconds: float) -> None:
-        """Wait before asking again; a stop is heeded, once."""
-        seconds = min(LONGEST_PAUSE_S, seconds)
-        if self._is_stopping:
-            time.sleep(seconds)
-        elif self._stop.wait(seconds):
-            self._is_stopping = True
-            self._heed_stop(attempt, ticket)
-
-    def _aside(self, attempt: Assigned) -> timedelta:
-        shortest_s, longest_s = ASIDE_S
-        if attempt.submitted_at is None:
-            return timedelta(seconds=shortest_s)
-        age_s = (datetime.now(UTC) - attempt.submitted_at).total_seconds()
-        return timedelta(seconds=min(longest_s, max(shortest_s, age_s / 2)))
-
-    def _write(self, write: Callable[[Session], T]) -> T:
-        """One unit of work, tried until Postgres takes it.
-
-        While Postgres is away the worker keeps what it knows; a ticket must not be
-        dropped because a server restarts.
-        """
-        delay_s = 0.1
-        while True:
-            try:
-                with self._bench.database.transaction() as session:
-                    return write(session)
-            except (DBAPIError, PoolTimeout) as exc:
-                if not _may_pass(exc):
-                    raise
-                logger.warning("Postgres is away.", extra=self._fields(event="postgres_away", error=str(exc)))
-                time.sleep(delay_s)
-                delay_s = min(5.0, 2 * delay_s)
-
-    def _offer(self, spec: ModelSpec, provider: str | None) -> Offer:
-        offer = None if provider is None else spec.offer(provider)
-        if offer is None:
-            raise self._handed_over(None, f"{provider} does not sell {spec.slug} here", OFF_DELAY)
-        return offer
-
-    def _provider(self, name: str) -> Provider:
-        provider = self._bench.providers.get(name)
-        if provider is None:
-            # It may hold a ticket that is worth money: wait until it is on again.
-            raise self._handed_over(None, f"provider {name} is off", OFF_DELAY)
-        return provider
-
-    def _fields(self, **fields: object) -> dict[str, object]:
-        return {"job_id": self._claim.job_id, "claim": self._claim.number, **fields}
+    )
 
 
-def _may_pass(exc: DBAPIError | PoolTimeout) -> bool:
-    """Whether the same write may succeed later: it was the connection, not what was written."""
-    if isinstance(exc, DBAPIError):
-        return isinstance(exc, OperationalError) or exc.connection_invalidated
-    return True
+def _gathered_again(work: Work) -> Pictures:
+    """For a request that an earlier turn may have sent: it waits rather than fails for want of a picture."""
+    try:
+        return inputs.gather(work.turn, work.job, work.spec)
+    except (inputs.BadInput, StorageError) as exc:
+        raise work.handed_over(f"cannot be sent again now: {exc}", asking.aside(work)) from exc
 
 
-def _storable(text: str) -> str:
-    """Without NUL, which Postgres takes in no text, whatever a provider says."""
-    return text.replace("\0", "")
+def _cancel_if_nobody_wants_it(work: Work, ticket: Ticket) -> None:
+    """While the provider took its time the job was given away, which is well, or ended."""
+    job = work.turn.write(lambda session: queries.job(session, work.job.id))
+    if job.outcome is not None and stopping.cancel(work, ticket) is CancelOutcome.CANCELLED:
+        work.turn.write(lambda session: transitions.cancel_late_ticket(session, work.attempt.id))
+
+
+# --- watch -------------------------------------------------------------------------------------------
+
+
+def _watch(work: Work, ticket: Ticket) -> Done:
+    """Ask until the provider is done; at least once, however late it is."""
+    # A rescued job's time has been running since the provider took it.
+    passed_s = 0.0 if work.attempt.ticket is None else work.age_s
+    deadline = time.monotonic() + work.offer.deadline_s - passed_s
+    is_first = True
+    while True:
+        progress = asking.ask(work, ticket, lambda: work.provider.check(ticket))
+        if isinstance(progress, Done):
+            return progress
+        if isinstance(progress, Failed):
+            raise failing.failed_attempt(work, progress.error, progress)
+        if is_first:
+            is_first = False
+            _first_sign(work, progress)
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            return _given_up(work, ticket)
+        if work.turn.stop.wait(min(left_s, progress.poll_after_s)):
+            done = stopping.heed(work, ticket)
+            if done is not None:
+                return done
+
+
+def _first_sign(work: Work, progress: Running) -> None:
+    note = None if progress.log is None else storable(progress.log)
+    work.turn.write(lambda session: transitions.output(session, work.turn.claim, work.attempt.id, note))
+
+
+def _given_up(work: Work, ticket: Ticket) -> Done:
+    """The picture after all, if it was finished while it was being stopped."""
+    stopped = stopping.stop_at_provider(work, ticket)
+    if isinstance(stopped, Done):
+        return stopped
+    raise failing.failed_attempt(work, TimedOut(f"not finished within {work.offer.deadline_s} s"))
+
+
+# --- postprocess -------------------------------------------------------------------------------------
+
+
+def _postprocess(work: Work, ticket: Ticket, done: Done) -> Finish:
+    turn, attempt = work.turn, work.attempt
+    shortfall = None if done.shortfall is None else storable(done.shortfall)
+
+    def begin(session: Session) -> None:
+        transitions.end(session, turn.claim, attempt.id, shortfall)
+        transitions.start_postprocess(session, turn.claim, attempt.id)
+
+    turn.write(begin)
+    try:
+        outputs = keep(work, ticket, done)
+    except (OutputExpired, MalformedResponse) as exc:
+        raise failing.failed_attempt(work, exc, done) from exc
+    except StorageError as exc:
+        raise work.handed_over(f"storage refused the pictures: {exc}", STORAGE_DELAY) from exc
+    cost = _cost(work, done)
+    turn.write(lambda session: transitions.succeed(session, turn.claim, attempt.id, outputs, cost))
+    failing.tell_success(work)
+    return Finish(Ending.SUCCEEDED)
+
+
+def _cost(work: Work, done: Done) -> Cost:
+    """What the provider says; else the catalogue's price, marked as an estimate; else nobody knows."""
+    if done.cost_usd is not None:
+        return Cost(done.cost_usd, is_estimate=False)
+    price_usd = work.offer.price(work.job.parameters)
+    return Cost(price_usd, is_estimate=price_usd is not None)

@@ -20,7 +20,9 @@ from PIL import Image, UnidentifiedImageError
 
 Record = Mapping[str, str | int | None]
 
-_EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
+EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
+"""How a file of each kind is named, by what Pillow calls the kind."""
+
 _MOST_PIXELS = 64_000_000
 """Four times 4096 x 4096, the largest picture on offer; beyond is a decompression bomb."""
 
@@ -52,7 +54,7 @@ def inspect(content: bytes) -> PictureFacts:
         content_type=f"image/{_format(image).lower()}",
         width_px=image.width,
         height_px=image.height,
-        extension=_EXTENSIONS[_format(image)],
+        extension=EXTENSIONS[_format(image)],
     )
 
 
@@ -120,7 +122,7 @@ _PILLOW_ERRORS = (
 def _opened(content: bytes) -> Image.Image:
     """The picture with its header read, and no pixel."""
     try:
-        image = Image.open(io.BytesIO(content), formats=list(_EXTENSIONS))
+        image = Image.open(io.BytesIO(content), formats=list(EXTENSIONS))
     except UnidentifiedImageError as exc:
         raise NotAPicture("neither PNG, JPEG nor WebP") from exc
     except _PILLOW_ERRORS as exc:

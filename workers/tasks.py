@@ -14,10 +14,11 @@ from models.job import Job
 from models.transitions import Claim
 from workers import process
 from workers.dispatch import dispatch
-from workers.generate import Ending, Finish, generate
+from workers.generate import generate
 from workers.process import Process
 from workers.running import StopReason
 from workers.sweep import sweep
+from workers.turn import Ending, Finish
 
 logger = logging.getLogger("darkroom.tasks")
 
@@ -101,13 +102,17 @@ class _Steps:
 
 
 def _say_to_celery(task: Task, finish: Finish) -> None:
-    """So that Flower ends on SUCCESS, FAILURE, RETRY or REVOKED."""
+    """So that Flower ends on SUCCESS, FAILURE, RETRY or REVOKED.
+
+    A held job says RETRY as well: it has not failed, and under the same task id it goes
+    on as soon as somebody has decided.  Ignored, it would seem to run for ever.
+    """
     match finish.ending:
         case Ending.SUCCEEDED:
             return
         case Ending.FAILED:
             raise JobFailed(finish.reason)
-        case Ending.RETRYING | Ending.HANDED_OVER:
+        case Ending.RETRYING | Ending.HANDED_OVER | Ending.HELD:
             raise Retry(finish.reason, when=0 if finish.delay is None else finish.delay.total_seconds())
         case Ending.STOPPED:
             # Told by a revoke, or by Postgres alone when the revoke was lost.

@@ -1,12 +1,15 @@
 """One job's steps, with a provider that does as it is told and a real database."""
 
 import threading
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import func, text, update
 
 from catalogue import UnknownModel
 from models import queries, transitions
+from models.attempt import Attempt
 from models.job import Job
 from models.lifecycle import AttemptState, Outcome, Status, StopOutcome
 from providers.base import CancelOutcome, Done, Failed, LostAnswer, RemoteOutput, Running
@@ -20,16 +23,18 @@ from providers.errors import (
     Unavailable,
 )
 from storage.errors import Unwritable
-from workers import generate as steps
-from workers import sweep
-from workers.generate import Ending, generate
+from workers import asking, stopping, sweep
+from workers.generate import generate
 from workers.imprint import read_imprint
 from workers.running import StopReason, StopSignal
+from workers.turn import Ending
+
+MODEL = "black-forest-labs/flux-pro-1-1"
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(steps, "LONGEST_PAUSE_S", 0.001)
+    monkeypatch.setattr(asking, "LONGEST_PAUSE_S", 0.001)
 
 
 def _job(bench, claim) -> Job:
@@ -116,20 +121,6 @@ def test_an_intent_left_by_a_dead_worker_is_sent_again_where_one_key_is_one_purc
 
     assert finish.ending is Ending.SUCCEEDED
     assert [request.key for request in provider.submitted] == [str(attempt.uuid)]
-
-
-def test_an_intent_left_by_a_dead_worker_is_never_sent_again_elsewhere(
-    bench, provider, dispatched, worker_id
-):
-    provider.on_lost_answer = LostAnswer.NOBODY_KNOWS
-    claim = dispatched()
-    _die_before_submitting(bench, claim, worker_id)
-
-    finish = generate(bench, dispatched(claim.job_id), worker_id, StopSignal())
-
-    assert finish.ending is Ending.FAILED
-    assert provider.submitted == []
-    assert _attempts(bench, claim) == [(AttemptState.UNKNOWN, "submission_unknown")]
 
 
 def test_what_was_not_taken_is_tried_again_later(bench, provider, dispatched, worker_id):
@@ -298,7 +289,7 @@ def test_a_worker_taken_for_dead_writes_nothing(bench, provider, dispatched, wor
 
 def test_a_deadline_ends_what_never_ends(bench, provider, dispatched, worker_id, monkeypatch):
     claim = dispatched()
-    monkeypatch.setattr(steps, "DEADLINE_S", 0.05)
+    _shorten_deadline(bench, monkeypatch, 0.05)
     provider.on_check = lambda: Running(progress=None, log=None, poll_after_s=0.01)
 
     finish = generate(bench, claim, worker_id, StopSignal())
@@ -306,6 +297,45 @@ def test_a_deadline_ends_what_never_ends(bench, provider, dispatched, worker_id,
     assert finish.ending is Ending.FAILED
     assert _job(bench, claim).error_code == "timed_out"
     assert len(provider.cancelled) == 1
+
+
+def _shorten_deadline(bench, monkeypatch, seconds) -> None:
+    spec = bench.catalogue.find(MODEL)
+    offers = tuple(offer.model_copy(update={"deadline_s": seconds}) for offer in spec.offers)
+    hasty = spec.model_copy(update={"offers": offers})
+    monkeypatch.setattr(type(bench.catalogue), "find", lambda *_: hasty)
+
+
+def test_a_rescued_job_does_not_start_its_deadline_anew(bench, provider, dispatched, worker_id):
+    claim = dispatched()
+    _die_after_submitting(bench, claim, worker_id)
+    _submitted_long_ago(bench, claim, timedelta(seconds=601))
+    provider.on_check = lambda: Running(progress=None, log=None, poll_after_s=60)
+
+    finish = generate(bench, dispatched(claim.job_id), worker_id, StopSignal())
+
+    assert finish.ending is Ending.FAILED
+    assert _job(bench, claim).error_message == "not finished within 600 s"
+    assert len(provider.cancelled) == 1
+
+
+def test_a_picture_that_was_finished_while_nobody_looked_is_kept_however_late(
+    bench, provider, dispatched, worker_id
+):
+    claim = dispatched()
+    _die_after_submitting(bench, claim, worker_id)
+    _submitted_long_ago(bench, claim, timedelta(days=1))
+
+    assert generate(bench, dispatched(claim.job_id), worker_id, StopSignal()).ending is Ending.SUCCEEDED
+
+
+def _submitted_long_ago(bench, claim, age) -> None:
+    with bench.database.transaction() as session:
+        session.execute(
+            update(Attempt)
+            .where(Attempt.job_id == claim.job_id)
+            .values(submitted_at=func.clock_timestamp() - age)
+        )
 
 
 def test_a_provider_that_stumbles_while_asked_is_asked_again(bench, provider, dispatched, worker_id):
@@ -341,8 +371,6 @@ def test_a_ticket_survives_a_postgres_that_goes_away(bench, provider, dispatched
 
 
 def _terminate_backends(bench) -> None:
-    from sqlalchemy import text
-
     with bench.database.engine.connect() as connection:
         connection.execute(
             text(
@@ -465,7 +493,7 @@ def test_a_ticket_that_comes_after_the_job_was_killed_is_cancelled(bench, provid
 
 
 def test_a_cancel_is_asked_for_more_than_once(bench, provider, dispatched, worker_id, monkeypatch):
-    monkeypatch.setattr(steps, "CANCEL_AGAIN_S", 0)
+    monkeypatch.setattr(stopping, "CANCEL_AGAIN_S", 0)
     claim = dispatched()
     stop = StopSignal()
     answers = iter([Unavailable("502"), None])

@@ -1,0 +1,123 @@
+"""Finished pictures, from the provider into our storage.
+
+They are paid for, so whatever goes wrong here may be repeated: the same keys, the
+same bytes.  A rescued job asks its provider again, fetches again, and is stored once.
+"""
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+
+from models.transitions import NewOutput, new_token
+from providers.base import Done, RemoteOutput, Ticket
+from providers.errors import Billed, MalformedResponse, OutputExpired
+from workers.asking import ask
+from workers.computing import compute
+from workers.imprint import NotAPicture, imprint, inspect
+from workers.turn import Work
+
+KEEP_FETCHING = timedelta(hours=1)
+"""A provider that gives something else in place of a paid picture is asked again for so long."""
+
+logger = logging.getLogger("darkroom.generate")
+
+
+def keep(work: Work, ticket: Ticket, done: Done) -> list[NewOutput]:
+    """Every picture, stored.
+
+    Raises:
+        OutputExpired: they are not there any more, though the provider was asked for fresh addresses.
+        MalformedResponse: what is there is no picture.
+        StorageError: our own storage refuses.
+        FinishedEarly: there was no answer, or the job was to stop meanwhile.
+    """
+    try:
+        return _stored(work, ticket, done)
+    except OutputExpired as exc:
+        return _stored(work, ticket, _looked_at_again(work, ticket, done, exc))
+
+
+def _looked_at_again(work: Work, ticket: Ticket, done: Done, expired: OutputExpired) -> Done:
+    """The same pictures at fresh addresses, where the provider gives any."""
+    logger.info("Asked for fresh addresses.", extra=work.turn.fields(event="output_expired"))
+    progress = ask(work, ticket, lambda: work.provider.check(ticket))
+    if not isinstance(progress, Done) or len(progress.outputs) < len(done.outputs):
+        raise expired
+    return progress
+
+
+def _stored(work: Work, ticket: Ticket, done: Done) -> list[NewOutput]:
+    return [_keep(work, ticket, position, output) for position, output in enumerate(done.outputs)]
+
+
+def _keep(work: Work, ticket: Ticket, position: int, output: RemoteOutput) -> NewOutput:
+    """One picture."""
+    job = work.job
+    content = _fetched(work, ticket, output)
+    try:
+        facts = compute(lambda: inspect(content))
+    except NotAPicture as exc:
+        raise MalformedResponse(str(exc), billed=Billed.YES) from exc
+    seed = output.seed if output.seed is not None else job.parameters.get("seed")
+    named = _imprinted(
+        work,
+        content,
+        {
+            "job": str(job.uuid),
+            "model": job.model_slug,
+            "prompt": job.parameters.get("prompt"),
+            "provider": work.attempt.provider,
+            "seed": seed,
+        },
+    )
+    name = f"{position}.{facts.extension}"
+    # The attempt is in the key: a late writer of an earlier one must not replace this picture.
+    key = f"{str(job.uuid)[:2]}/{job.uuid}/{work.attempt.number}/{name}"
+    stored = work.turn.bench.storage.put(key, named)
+    return NewOutput(
+        name=name,
+        access_key=new_token(),
+        storage_key=stored.key,
+        content_type=facts.content_type,
+        size_bytes=stored.size_bytes,
+        sha256=stored.sha256,
+        width_px=facts.width_px,
+        height_px=facts.height_px,
+        seed=seed,
+    )
+
+
+def _fetched(work: Work, ticket: Ticket, output: RemoteOutput) -> bytes:
+    """The picture's bytes.
+
+    Raises:
+        OutputExpired: there is nothing any more.
+        MalformedResponse: something else has been there for too long.
+    """
+
+    def fetch() -> bytes | OutputExpired | MalformedResponse:
+        """Given back is what another question would not change."""
+        try:
+            if work.provider.computes_here:
+                return compute(lambda: work.provider.fetch(ticket, output))
+            return work.provider.fetch(ticket, output)
+        except OutputExpired as exc:
+            return exc
+        except MalformedResponse as exc:
+            if work.age_s < KEEP_FETCHING.total_seconds():
+                raise
+            return MalformedResponse(exc.message, billed=Billed.YES, request_id=exc.request_id)
+
+    fetched = ask(work, ticket, fetch)
+    if isinstance(fetched, bytes):
+        return fetched
+    raise fetched
+
+
+def _imprinted(work: Work, content: bytes, record: Mapping[str, str | int | None]) -> bytes:
+    """The picture with its story; as it is where its file has no place for one, since it is paid for."""
+    try:
+        return imprint(content, record)
+    except NotAPicture as exc:
+        logger.warning("Could not imprint.", extra=work.turn.fields(event="imprint_failed", error=str(exc)))
+        return content
