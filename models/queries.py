@@ -440,7 +440,7 @@ def jobs_in_hands(session: Session, worker_id: int) -> list[Row[Any]]:
 def unheld_kills(session: Session, limit: int) -> list[Row[Any]]:
     """Killed jobs that no worker runs, oldest first.
 
-    (id, claim, attempt_id, provider, ticket, was_written_off, waited) of each.
+    (id, claim, attempt_id, attempt_uuid, provider, ticket, was_written_off, waited) of each.
     """
     waited = func.clock_timestamp() - Job.kill_requested_at
     rows: Result[Any] = session.execute(
@@ -448,6 +448,7 @@ def unheld_kills(session: Session, limit: int) -> list[Row[Any]]:
             Job.id,
             Job.claim,
             Attempt.id.label("attempt_id"),
+            Attempt.uuid.label("attempt_uuid"),
             Attempt.provider,
             Attempt.ticket,
             was_written_off().label("was_written_off"),

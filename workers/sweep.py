@@ -19,7 +19,7 @@ from models.lifecycle import StopOutcome
 from models.session import Database
 from models.transitions import Claim
 from models.worker import SWEEP_LOCK, Worker
-from providers.base import CancelOutcome, Provider
+from providers.base import CancelOutcome, LostAnswer, Provider, Ticket
 from providers.errors import ProviderError, ProviderFault
 
 PATIENCE = timedelta(seconds=10)
@@ -132,13 +132,15 @@ def _stop_at_provider(
     """What became of it there; None when the provider has not said yet."""
     if job.attempt_id is None:
         return StopOutcome.UNKNOWN if job.was_written_off else StopOutcome.NEVER_STARTED
-    if job.ticket is None:
-        # It is held, or its worker died between the intent and the ticket.
-        return StopOutcome.UNKNOWN
+    # Without a ticket it is held, or its worker died between the intent and the ticket.
+    unheard = StopOutcome.UNKNOWN if job.ticket is None else StopOutcome.CANNOT_CANCEL
     if provider is None:
-        return StopOutcome.CANNOT_CANCEL
+        return unheard
     try:
-        match provider.cancel(job.ticket):
+        ticket = job.ticket or _found(provider, job)
+        if ticket is None:
+            return unheard
+        match provider.cancel(ticket):
             case CancelOutcome.CANCELLED:
                 return StopOutcome.CANCELLED
             case CancelOutcome.FINISHED_FIRST:
@@ -150,7 +152,12 @@ def _stop_at_provider(
             "Could not cancel.", extra={"event": "cancel_failed", "job_id": job.id, "error": exc.code}
         )
         may_answer_yet = isinstance(exc, ProviderFault) and job.waited < KEEP_CANCELLING
-        return None if may_answer_yet else StopOutcome.CANNOT_CANCEL
+        return None if may_answer_yet else unheard
+
+
+def _found(provider: Provider, job: Row[Any]) -> Ticket | None:
+    """The ticket of a request that may have been sent, where its provider can be asked for it."""
+    return provider.find(str(job.attempt_uuid)) if provider.on_lost_answer is LostAnswer.ASK else None
 
 
 def repeat_kills(database: Database, broker: Broker) -> None:

@@ -12,7 +12,7 @@ from models.job import Job
 from models.lifecycle import AttemptState, Billed, Outcome, Status, StopOutcome
 from models.session import Database
 from models.worker import LOCK_NAMESPACE, SWEEP_LOCK, Worker
-from providers.base import CancelOutcome
+from providers.base import CancelOutcome, LostAnswer
 from providers.errors import Unavailable
 from workers import sweep
 from workers.dispatch import dispatch
@@ -416,3 +416,58 @@ def test_a_job_that_was_written_off_once_may_have_cost_money_when_it_is_killed(b
 
     with bench.database.transaction() as session:
         assert queries.job(session, claim.job_id).stopped_how is StopOutcome.UNKNOWN
+
+
+def _in_doubt(bench, claim, worker_id) -> str:
+    """Its worker died between the intent and the ticket; the key under which it may have been sent."""
+    with bench.database.transaction() as session:
+        transitions.accept(session, claim, worker_id)
+        transitions.start_preprocess(session, claim)
+        transitions.end_preprocess(session, claim)
+        attempt = transitions.assign(session, claim, provider="sandbox", remote_id="sandbox")
+        transitions.rescue(session, Job.worker_id == worker_id, "worker was killed")
+        transitions.request_kill(session, claim.job_id)
+    return str(attempt.uuid)
+
+
+@pytest.mark.parametrize("answer", [CancelOutcome.CANCELLED, CancelOutcome.CANNOT_CANCEL])
+def test_what_can_be_asked_for_is_found_before_it_is_stopped(bench, provider, dispatched, worker_id, answer):
+    provider.on_lost_answer = LostAnswer.ASK
+    provider.cancel_outcome = answer
+    claim = dispatched()
+    key = _in_doubt(bench, claim, worker_id)
+    provider.bought[key] += 1
+
+    sweep.finish_kills(bench.database, bench.providers)
+
+    with bench.database.transaction() as session:
+        assert queries.job(session, claim.job_id).stopped_how == StopOutcome(answer)
+    assert provider.cancelled == [{"id": key}]
+
+
+def test_what_its_provider_never_heard_of_ends_as_unknown(bench, provider, dispatched, worker_id):
+    provider.on_lost_answer = LostAnswer.ASK
+    claim = dispatched()
+    _in_doubt(bench, claim, worker_id)
+
+    sweep.finish_kills(bench.database, bench.providers)
+
+    with bench.database.transaction() as session:
+        assert queries.job(session, claim.job_id).stopped_how is StopOutcome.UNKNOWN
+    assert provider.cancelled == []
+
+
+def test_a_picture_found_finished_is_kept_although_its_job_was_to_be_killed(
+    bench, provider, dispatched, worker_id
+):
+    provider.on_lost_answer = LostAnswer.ASK
+    provider.cancel_outcome = CancelOutcome.FINISHED_FIRST
+    claim = dispatched()
+    provider.bought[_in_doubt(bench, claim, worker_id)] += 1
+
+    spared = sweep.finish_kills(bench.database, bench.providers)
+    generate(bench, dispatched(claim.job_id), worker_id, StopSignal())
+
+    with bench.database.transaction() as session:
+        assert queries.job(session, claim.job_id).outcome is Outcome.SUCCEEDED
+    assert (spared, provider.submitted) == (1, [])
