@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast check format clean
+.PHONY: help install demo vendors up test test-fast check format clean
 
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ install: $(INSTALLED) ## make .venv and install Darkroom into it, at the version
 
 demo: $(INSTALLED) ## run eight prompts through the whole stack and write a contact sheet to demo-output/
 	@$(BIN)/python -m cli.demo
+
+vendors: $(INSTALLED) ## run the eight prompts at each of the four vendors, simulated here, and compare the bills
+	@$(BIN)/python -m cli.demo_vendors
 
 up: $(INSTALLED) ## run the whole stack in the foreground; Ctrl-C drains and stops it
 	@$(BIN)/darkroom up

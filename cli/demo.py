@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,10 +107,10 @@ def run(console: Console) -> int:
     _say_title(console, spec)
     with tempfile.TemporaryDirectory(prefix="darkroom-demo-") as folder:
         home = Path(folder) / "home"
-        with _keeping_logs(home / "logs"), running_stack(console, home) as running:
+        with _keeping_logs(home / "logs"), running_stack(console, home, vendors={}) as running:
             _say_doors(console, running)
-            with _client(home, running) as client:
-                tally, fetched, trails = _develop(client, running, _campaign_file(Path(folder), spec))
+            with client_of(home, running) as client:
+                tally, fetched, trails = _develop(client, running, campaign_file(Path(folder), spec))
     _say_trails(console, trails)
     _say_end(console, tally, fetched)
     return 0 if _is_good(spec, tally, fetched) else 1
@@ -120,8 +120,13 @@ def run(console: Console) -> int:
 
 
 @contextmanager
-def running_stack(console: Console, home: Path) -> Iterator[RunningStack]:
+def running_stack(console: Console, home: Path, vendors: Mapping[str, str]) -> Iterator[RunningStack]:
     """A `darkroom up` of our own on an empty home, for as long as the block runs.
+
+    Args:
+        console: where it is told.
+        home: a folder to be.
+        vendors: the variables that lead to vendors; none for the sandbox alone.
 
     Raises:
         CannotStart: it ended, or was not up in time; the text has what it said.
@@ -132,7 +137,7 @@ def running_stack(console: Console, home: Path) -> Iterator[RunningStack]:
         up = subprocess.Popen(
             tied_to_us([sys.executable, "-m", "cli.main", *_up_arguments(home)], Signals.SIGTERM),
             cwd=home.parent,  # a .env where the demo was called is not for it
-            env=_clean_environment(),
+            env=_clean_environment(vendors),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -160,10 +165,10 @@ def _up_arguments(home: Path) -> list[str]:
     return ["up", "--port", "0", "--flower-port", "0", "--remote-concurrency", "8", "--home", str(home)]
 
 
-def _clean_environment() -> dict[str, str]:
-    """Ours, with every variable of Darkroom's emptied; empty is unset."""
+def _clean_environment(vendors: Mapping[str, str]) -> dict[str, str]:
+    """Ours, with every variable of Darkroom's emptied but those of `vendors`; empty is unset."""
     names = {str(field.validation_alias) for field in Settings.model_fields.values()}
-    return settings.child_environment(**dict.fromkeys(names - WANTED_OF_THE_CALLER, ""))
+    return settings.child_environment(**{**dict.fromkeys(names - WANTED_OF_THE_CALLER, ""), **vendors})
 
 
 def _wait_until_up(up: subprocess.Popen[bytes], home: Path, said: Path) -> RunningStack:
@@ -217,19 +222,20 @@ def _develop(client: Client, running: RunningStack, file: Path) -> tuple[Tally, 
         raise CannotStart("The server took none of the prompts.")
     ended = campaigns.wait(client, sent.campaign)
     tally = Tally.of(ended["counts"], ended["held"])
-    fetched = campaigns.fetch(client, sent.campaign, _emptied(OUT))
+    fetched = campaigns.fetch(client, sent.campaign, emptied(OUT))
     jobs = reversed(list(client.jobs(None, campaign=sent.campaign["id"])))
     return tally, fetched, _trails(running.database_url, [job["id"] for job in jobs])
 
 
-def _client(home: Path, running: RunningStack) -> Client:
+def client_of(home: Path, running: RunningStack) -> Client:
+    """A client of that stack, with its first project's key."""
     known_as: Credentials | None = kept_credentials(home)
     if running.api_url is None:
         raise CannotStart("The stack runs no API.")
     return Client(running.api_url, known_as, Connection())
 
 
-def _campaign_file(folder: Path, spec: ModelSpec) -> Path:
+def campaign_file(folder: Path, spec: ModelSpec) -> Path:
     """The model's own sample prompts, as a file anybody could have written."""
     file = folder / "eight-prompts.jsonl"
     lines = [
@@ -245,7 +251,7 @@ def _first_words(prompt: str) -> str:
     return "-".join([word for word in words if word not in {"a", "an", "the"}][:3])
 
 
-def _emptied(folder: Path) -> Path:
+def emptied(folder: Path) -> Path:
     """The folder without what an earlier demo left in it; a folder that is not the demo's is left alone."""
     if (folder / FILE_NAME).exists() or KEPT_LOGS.exists():
         shutil.rmtree(folder)

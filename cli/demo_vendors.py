@@ -66,7 +66,8 @@ def run(console: Console) -> int:
     console.print()
     console.print(Text.assemble(("●", "red3"), ("  Darkroom", "bold")))
     console.print(
-        f"   {len(spec.inspires)} prompts, {spec.slug}, at {len(VENDORS)} simulated vendors", style="bright_black"
+        f"   {len(spec.inspires)} prompts, {spec.slug}, at {len(VENDORS)} simulated vendors",
+        style="bright_black",
     )
     console.print()
     with (
@@ -75,9 +76,11 @@ def run(console: Console) -> int:
     ):
         home = Path(folder) / "home"
         file = demo.campaign_file(Path(folder), spec)
-        with demo.running_stack(console, home, vendors.environment) as running:
-            with demo.client(home, running) as client:
-                bills = [_bill(client, vendors, vendor, file) for vendor in VENDORS]
+        with (
+            demo.running_stack(console, home, vendors.environment) as running,
+            demo.client_of(home, running) as client,
+        ):
+            bills = [_bill(client, vendors, vendor, file) for vendor in VENDORS]
     _say_bills(console, bills)
     return 0 if all(bill.is_good and bill.pictures == len(spec.inspires) for bill in bills) else 1
 
@@ -91,7 +94,7 @@ def _bill(client: Client, vendors: simulator.Running, vendor: str, file: Path) -
         raise CannotStart("The server took none of the prompts.")
     ended = campaigns.wait(client, sent.campaign)
     seconds = time.monotonic() - began_s
-    fetched = campaigns.fetch(client, sent.campaign, OUT / vendor)
+    fetched = campaigns.fetch(client, sent.campaign, demo.emptied(OUT / vendor))
     charges = vendors.ledger(vendor)
     return Bill(
         vendor=vendor,

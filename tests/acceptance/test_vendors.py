@@ -2,6 +2,7 @@
 
 from collections import Counter
 from decimal import Decimal
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -20,7 +21,6 @@ def vendors(town):
     with simulator.running(latency="0.2-0.6") as running:
         town.environment.update(running.environment)
         town.start_control()
-        town.start_remote()
         yield running
 
 
@@ -40,6 +40,7 @@ def _breaker(town, provider) -> BreakerState:
 
 
 def test_the_same_prompts_come_back_as_pictures_from_each_vendor(town, vendors):
+    town.start_remote()
     jobs = {
         vendor: town.order(_prompts(6, f"a {vendor} lighthouse"), wanted_providers=(vendor,))
         for vendor in VENDORS
@@ -57,7 +58,12 @@ def test_the_same_prompts_come_back_as_pictures_from_each_vendor(town, vendors):
 
 def test_jobs_move_on_when_a_vendor_goes_down_and_come_back_when_it_is_up(town, vendors):
     wanted = ("wiro", "runware")
-    vendors.fault("wiro", "down")
+    with simulator.running(latency="0.2-0.6") as wiro:  # of its own, so that it can be gone
+        town.environment["WIRO_BASE_URL"] = wiro.environment["WIRO_BASE_URL"]
+        town.start_remote()
+        port = urlsplit(wiro.url).port
+        wiro.process.kill()
+        wiro.process.wait(timeout=10)
 
     moved = town.order(_prompts(12, "a moving lighthouse"), wanted_providers=wanted)
     town.eventually(lambda: town.have_ended(moved))
@@ -69,8 +75,8 @@ def test_jobs_move_on_when_a_vendor_goes_down_and_come_back_when_it_is_up(town, 
     assert ["wiro", "runware"] in told
     assert Counter(entry["vendor"] for entry in vendors.ledger()) == {"runware": 12}
 
-    vendors.heal()
-    town.eventually(lambda: _is_back_at(town, "wiro", wanted))
+    with simulator.running(port, latency="0.2-0.6") as wiro:
+        town.eventually(lambda: _is_back_at(town, "wiro", wanted))
 
     assert _breaker(town, "wiro") is BreakerState.CLOSED
 
@@ -83,6 +89,7 @@ def _is_back_at(town, provider, wanted) -> bool:
 
 
 def test_a_lost_answer_is_asked_for_where_that_can_be_done_and_held_elsewhere(town, vendors):
+    town.start_remote()
     jobs = {
         vendor: town.order(
             [(f"a lost {vendor} lighthouse [[fault:lost_answer]]", {})], wanted_providers=(vendor,)
