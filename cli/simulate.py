@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="An address of this machine alone.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=9100, show_default=True, help="0: any free one."
+    "--port",
+    type=click.IntRange(0, 65531),
+    default=9100,
+    show_default=True,
+    help="And the four behind it; 0: any free ones.",
 )
 @click.option(
     "--latency",
@@ -65,8 +69,8 @@ def simulate(
     except (Occupied, Unreadable) as exc:
         raise CannotStart(f"{exc}.") from exc
     except OSError as exc:
-        what = f"{host}:{port}" if exc.filename is None else exc.filename
-        raise CannotStart(f"{what} cannot be used: {exc.strerror}.") from exc
+        what = "" if exc.filename is None else f"{exc.filename} cannot be used: "
+        raise CannotStart(f"{what}{exc.strerror}.") from exc
 
 
 def _read_faults(values: tuple[str, ...]) -> "tuple[Fault, ...]":

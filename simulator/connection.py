@@ -25,7 +25,12 @@ class Protocol(H11Protocol):
 
         async def app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - uvicorn's own types
             scope.setdefault("extensions", {})[_TRANSPORT] = transport
-            await inner(scope, receive, send)
+            try:
+                await inner(scope, receive, send)
+            except asyncio.CancelledError:
+                # The simulator stops: whoever waits for an answer gets none, as when a vendor goes down.
+                transport.abort()
+                await _closed(receive)
 
         self.app = app
 

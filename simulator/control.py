@@ -63,6 +63,7 @@ class _Control:
         except ValueError:
             return answer({"error": "the body is not JSON"}, 422)
         self._desk.faults.add(fault)
+        await self._settle()
         return answer(fault.model_dump(mode="json"), 201)
 
     async def heal(self, request: Request) -> Response:
@@ -71,6 +72,7 @@ class _Control:
         if vendor not in {None, ALL, *VENDORS}:
             return answer({"error": f"there is no vendor {vendor!r}"}, 422)
         self._desk.faults.heal(vendor)
+        await self._settle()
         return await self.faults(request)
 
     async def reset(self, _request: Request) -> Response:
@@ -78,7 +80,11 @@ class _Control:
         self._desk.book.forget()
         self._desk.faults.forget()
         self._journal.forget()
+        await self._settle()
         return answer({})
+
+    async def _settle(self) -> None:
+        await self._desk.settle(self._desk.faults.down())
 
 
 def _complaint(where: tuple[int | str, ...], message: str) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from random import Random, SystemRandom
 
 from starlette.requests import Request
@@ -17,10 +17,15 @@ from simulator.faults import KINDS, Faults, Moment, Strike
 from simulator.options import Options
 from simulator.pictures import Gallery, served
 
+
+async def _nothing_to_settle(_down: Collection[str]) -> None:
+    """A desk without doors, as in a test, shuts none."""
+
+
 Refusal = Callable[[Strike], Response]
 """How a vendor words a fault that is told by an answer."""
 
-_ARRIVAL = ("down", "refuse_503", "rate_limit", "rate_limit_bare", "server_error", "bad_key")
+_ARRIVAL = ("down", "drop", "refuse_503", "rate_limit", "rate_limit_bare", "server_error", "bad_key")
 _BEFORE_ACCEPTANCE = ("insufficient_balance", "concurrency_limit")
 _DROPS = 20
 """In which a slow picture comes."""
@@ -32,6 +37,9 @@ class Desk:
     Args:
         options: how it was asked to behave.
         now: the clock, unix seconds.
+
+    Attributes:
+        settle: shuts the doors of the vendors that are down, and opens the others.
     """
 
     def __init__(self, options: Options, now: Callable[[], float] = time.time) -> None:
@@ -45,6 +53,7 @@ class Desk:
         self.chance: Random = chance
         self.faults = Faults(chance, options.faults)
         self.gallery = Gallery()
+        self.settle: Callable[[Collection[str]], Awaitable[None]] = _nothing_to_settle
         first = int(now() * 1000) if options.seed is None else 534_574
         self._numbers = itertools.count(first + len(self.book))
 
@@ -167,7 +176,7 @@ class Desk:
         names = [name for name in wanted if name not in spared]
         strike = self.faults.strike(vendor, moment, asked, names)
         if strike is not None:
-            raise Refused(Dropped() if strike.name == "down" else refusal(strike))
+            raise Refused(Dropped() if strike.name in {"down", "drop"} else refusal(strike))
 
     def _fate(self, vendor: str, prompt: str) -> dict[str, Strike]:
         struck = [

@@ -57,7 +57,11 @@ GARBLED = ("html", "truncated", "empty", "null", "list", "text")
 
 KINDS: dict[str, Kind] = {
     # before anything is taken
-    "down": Kind("The connection is closed without an answer; nothing is taken.", _CALLS),
+    "down": Kind(
+        "Connections are refused, those that stand are closed; on the common port all are. Nothing is taken.",
+        _CALLS,
+    ),
+    "drop": Kind("The connection is closed without an answer; nothing is taken.", _CALLS),
     "refuse_503": Kind("Answered with 503.", _CALLS),
     "rate_limit": Kind("Answered with 429 and Retry-After.", _CALLS, seconds=1.0),
     "rate_limit_bare": Kind("Answered with 429 without Retry-After.", _CALLS),
@@ -150,6 +154,8 @@ class Fault(BaseModel):
             raise ValueError(f"{self.fault} takes {', '.join(kind.vendors)} or {ALL}, not {self.vendor!r}")
         if self.variant is not None and self.variant not in kind.variants:
             raise ValueError(f"{self.fault} has the variants {kind.variants}, not {self.variant!r}")
+        if self.fault == "down" and (self.count, self.probability, self.at) != (None, None, None):
+            raise ValueError("a vendor is down or it is not; drop closes now and then")
         if self.at is not None and self.at not in _CALLS:
             raise ValueError("a fault is restricted to submit or to poll")
         return self
@@ -230,6 +236,11 @@ class Faults:
     def heal(self, vendor: str | None = None) -> None:
         """Let nothing go wrong any more, or nothing at one vendor; markers stay."""
         self._standing = [one for one in self._standing if vendor not in {None, ALL, one.vendor}]
+
+    def down(self) -> set[str]:
+        """The vendors that are down."""
+        names = {fault.vendor for fault in self._standing if fault.fault == "down"}
+        return set(KINDS["down"].vendors) if ALL in names else names
 
     def forget(self) -> None:
         """Let nothing go wrong any more, and count markers from the beginning."""

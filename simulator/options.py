@@ -48,7 +48,7 @@ class Options(BaseModel):
 
     Attributes:
         host: a loopback address to listen on.
-        port: 0 for any that is free.
+        port: the common one, with a door for each vendor behind it; 0 for any five in a row that are free.
         latency: shortest and longest time a picture takes, seconds; `"2"` and `"1-3"` are read.
         faults: what goes wrong from the start.
         ledger: the file of accepted requests; None keeps them in memory alone.
@@ -59,7 +59,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: Annotated[str, AfterValidator(_loopback)] = _ADDRESS_OF_LOCALHOST
-    port: Annotated[int, Field(ge=0, le=65_535)] = 9100
+    port: Annotated[int, Field(ge=0, le=65_535 - len(VENDORS))] = 9100
     latency: Latency = (2.0, 5.0)
     faults: tuple[Fault, ...] = ()
     ledger: Path | None = None
@@ -78,15 +78,17 @@ SIGNED_SUFFIX = "-sig"
 
 
 def environment(url: str) -> dict[str, str]:
-    """The variables that lead Darkroom to a simulator at `url`, with keys it knows."""
+    """The variables that lead Darkroom to a simulator at `url`: each vendor's door, with a key it knows."""
+    common, _, port = url.rpartition(":")
+    wiro, runware, bfl, vtrix = (f"{common}:{int(port) + door}" for door in range(1, len(VENDORS) + 1))
     return {
-        "WIRO_BASE_URL": f"{url}/wiro/v1",
+        "WIRO_BASE_URL": f"{wiro}/wiro/v1",
         "WIRO_API_KEY": f"{KEY_PREFIX}wiro{SIGNED_SUFFIX}",
         "WIRO_API_SECRET": SECRET,
-        "RUNWARE_BASE_URL": f"{url}/runware/v1",
+        "RUNWARE_BASE_URL": f"{runware}/runware/v1",
         "RUNWARE_API_KEY": f"{KEY_PREFIX}runware",
-        "BFL_BASE_URL": f"{url}/bfl",
+        "BFL_BASE_URL": f"{bfl}/bfl",
         "BFL_API_KEY": f"{KEY_PREFIX}bfl",
-        "VTRIX_BASE_URL": f"{url}/vtrix/model/v1/generation",
+        "VTRIX_BASE_URL": f"{vtrix}/vtrix/model/v1/generation",
         "VTRIX_API_KEY": f"{KEY_PREFIX}vtrix",
     }

@@ -24,6 +24,7 @@ from simulator.wiro_tasks import Status
 VENDOR = "wiro"
 NOT_FOUND = (1, "There is no task yet.")
 _TOKEN_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"  # noqa: S105 - an alphabet
+_SAMPLE_BYTES = 202_472
 _NO_TASK = "taskid or socketaccesstoken is required"
 _CONCURRENCY = (
     "You have reached your concurrent task limit. With your current balance of $50.00, you can run up to 5 "
@@ -123,16 +124,16 @@ class _Wiro:
         return next((self._desk.book.find(VENDOR, str(one)) for one in given if one), None)
 
     async def _task(self, request: Request, entry: Entry) -> Document:
-        now = self._desk.now()
+        now, root_url = self._desk.now(), root_of(request)
         match entry.state(now):
             case State.SUCCEEDED:
-                size_bytes = await self._desk.gallery.size_bytes(entry, 0)
-                return wiro_tasks.task(entry, now, [wiro_tasks.output(entry, root_of(request), size_bytes)])
+                sizes = [await self._desk.gallery.size_bytes(entry, n) for n in range(entry.wanted.pictures)]
             case State.CANCELLED:
-                # The samples show outputs here too; whoever believes them finds nothing there.
-                return wiro_tasks.task(entry, now, [wiro_tasks.output(entry, root_of(request), 202_472)])
+                sizes = [_SAMPLE_BYTES]  # the samples show an output; whoever believes it finds nothing there
             case _:
-                return wiro_tasks.task(entry, now, [])
+                sizes = []
+        outputs = [wiro_tasks.output(entry, number, root_url, size) for number, size in enumerate(sizes)]
+        return wiro_tasks.task(entry, now, outputs)
 
 
 async def _unknown_url(_request: Request) -> Response:

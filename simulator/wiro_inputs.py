@@ -116,6 +116,7 @@ class Model:
             height=height,
             output_format=chosen.get("outputFormat", "png"),
             price_usd=_price(self.slug, width, height, sum(len(each) for each in told.values())),
+            pictures=int(numbers.get("samples", 1)),
             details={"parameters": _parameters(sent, told)},
             notes=self._notes(sent),
         )
@@ -253,12 +254,13 @@ _FLEX = Model(
 _FILL = Model(
     "black-forest-labs/flux-1-fill-dev",
     numbers={
-        "steps": Number(25, 1, 50),
-        "scale": Number(3.5, 0, 100, None),
-        "samples": Number(1, 1, 1),
+        # Its page gives defaults and no limits; these keep the drawing cheap.
+        "steps": Number(25, 1, 1000),
+        "scale": Number(3.5, 0, 1000, None),
+        "samples": Number(1, 1, 16),
         "seed": Number(2415100471, 0, _SEED_MAX),
-        "width": Number(1024, 64, 2048),
-        "height": Number(1024, 64, 2048),
+        "width": Number(1024, 16, 4096),
+        "height": Number(1024, 16, 4096),
     },
     choices={},
     pictures={"inputImage": (1, 1), "inputImageMask": (1, 1)},

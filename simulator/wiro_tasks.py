@@ -116,13 +116,13 @@ def task(entry: Entry, now: float, outputs: list[Document]) -> Document:
     return document
 
 
-def output(entry: Entry, root_url: str, size_bytes: int) -> Document:
-    """One finished file; Wiro's models here make one each."""
+def output(entry: Entry, number: int, root_url: str, size_bytes: int) -> Document:
+    """One finished file."""
     extension = entry.wanted.output_format
-    name = f"0.{extension}"
+    name = f"{number}.{extension}"
     ended = str(int(entry.ends_at))
     return {
-        "id": _digest(entry, "output"),
+        "id": _digest(entry, f"output/{number}"),
         "name": name,
         "contenttype": f"image/{extension}",
         "parentid": _digest(entry, "folder"),
@@ -130,7 +130,7 @@ def output(entry: Entry, root_url: str, size_bytes: int) -> Document:
         "size": str(size_bytes),
         "addedtime": ended,
         "modifiedtime": ended,
-        "accesskey": _digest(entry, "access")[:30],
+        "accesskey": _digest(entry, f"access/{number}")[:30],
         "foldercount": "0",
         "filecount": "0",
         "ispublic": 0,

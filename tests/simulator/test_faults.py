@@ -1,5 +1,7 @@
 """Faults: how they are asked for, when they strike, and what each vendor says then."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 
@@ -84,12 +86,14 @@ def test_the_short_form_says_how(how, told):
         ("nobody", "down", ""),
         ("bfl", "stuck_task_error", ""),
         ("wiro", "down", "sideways"),
-        ("wiro", "down", "0"),
-        ("wiro", "down", "101%"),
+        ("wiro", "drop", "0"),
+        ("wiro", "drop", "101%"),
+        ("wiro", "down", "1"),
+        ("wiro", "down", "poll"),
     ],
 )
 def test_what_is_no_fault_is_refused(vendors, vendor, name, how):
-    with pytest.raises(ValueError, match=r"nobody|nonsense|wiro|variants|greater|less"):
+    with pytest.raises(ValueError, match=r"nobody|nonsense|wiro|variants|greater|less|is down"):
         read(vendor, name, how)
 
 
@@ -100,7 +104,7 @@ def test_a_marker_that_is_no_fault_of_the_vendor_is_text():
 
 
 def test_faults_are_added_listed_and_healed_at_run_time(vendors):
-    added = vendors.client.post("/faults", json={"vendor": "wiro", "fault": "down", "count": 2})
+    added = vendors.client.post("/faults", json={"vendor": "wiro", "fault": "drop", "count": 2})
     vendors.client.post("/faults", json={"vendor": "bfl", "fault": "hang"})
 
     healed = vendors.client.delete("/faults?vendor=wiro")
@@ -198,8 +202,8 @@ def test_what_is_refused_is_not_taken(vendors, submit, fault, statuses):
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_a_vendor_that_is_down_takes_nothing_and_a_lost_answer_is_charged(vendors, submit, vendor):
-    vendors.fault(vendor, "down", "1")
+def test_a_request_that_is_dropped_is_not_taken_and_a_lost_answer_is_charged(vendors, submit, vendor):
+    vendors.fault(vendor, "drop", "1")
 
     with pytest.raises(ConnectionResetError):
         submit(vendor)
@@ -286,6 +290,13 @@ def test_a_picture_is_the_same_each_time_and_another_for_another_seed(vendors):
     pictures = [vendors.client.get(vendors.detail(task)["outputs"][0]["url"]).content for task in urls]
 
     assert pictures[0] == pictures[1] != pictures[2]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_fault_is_in_the_document(name):
+    document = (Path(__file__).parents[2] / "docs/simulate.md").read_text()
+
+    assert f"| `{name}` |" in document
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -101,7 +101,7 @@ def test_reset_forgets_everything(open_vendors, tmp_path):
     path = tmp_path / "ledger.jsonl"
     vendors = open_vendors(ledger=path)
     taskid = vendors.run().json()["taskid"]
-    vendors.fault("wiro", "down", "poll")
+    vendors.fault("wiro", "down")
 
     vendors.client.post("/reset")
 

@@ -40,8 +40,29 @@ def gather(response, content) -> None:
         content.extend(piece)
 
 
-def test_the_connection_of_a_vendor_that_is_down_is_closed_without_a_byte(child):
+def test_a_vendor_that_is_down_refuses_connections_until_it_is_back(client, child):
+    url = f"{child.environment['WIRO_BASE_URL']}/Task/Detail"
+    before = client.post(url, headers=WIRO)
+
     child.fault("wiro", "down")
+    with pytest.raises(httpx.ConnectError):
+        client.post(url, headers=WIRO)
+    elsewhere = submit(client, child, "a fox")
+    child.heal("wiro")
+
+    assert before.status_code == elsewhere.status_code == client.post(url, headers=WIRO).status_code == 200
+
+
+def test_all_vendors_are_down_and_the_common_port_is_not(client, child):
+    child.fault("all", "down")
+
+    with pytest.raises(httpx.ConnectError):
+        submit(client, child, "a fox")
+    assert child.ledger() == []
+
+
+def test_a_dropped_connection_is_closed_without_a_byte(child):
+    child.fault("wiro", "drop")
     address = urlsplit(child.url)
 
     with socket.create_connection((address.hostname, address.port), timeout=30) as connection:

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -60,6 +61,22 @@ def test_it_greets_with_lines_to_paste_and_ctrl_c_stops_it(started, tmp_path):
     assert (process.returncode, errors) == (0, "")
 
 
+def test_ctrl_c_waits_for_no_answer_that_is_meant_to_be_late(started, eventually):
+    process, lines = started("--fault", "bfl:slow_answer:600s")
+    url = lines[0].removeprefix("export WIRO_BASE_URL=").removesuffix("/wiro/v1")
+    with ThreadPoolExecutor() as elsewhere:
+        late = elsewhere.submit(
+            httpx.post, f"{url}/bfl/v1/flux-pro-1.1", json={"prompt": "x"}, headers={"x-key": "sim-x"}
+        )
+        eventually(lambda: httpx.get(f"{url}/ledger").json() != [])
+
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+
+    assert isinstance(late.exception(), httpx.TransportError)
+    assert (process.returncode, errors) == (0, "")
+
+
 def test_the_settings_read_what_is_pasted(monkeypatch):
     for name, value in environment("http://127.0.0.1:9100").items():
         monkeypatch.setenv(name, value)
@@ -85,7 +102,7 @@ def test_it_listens_on_this_machine_alone(host):
         (("--fault", "wiro:nonsense"), "there is no fault 'nonsense'"),
         (("--fault", "acme:down"), "not 'acme'"),
         (("--fault", "bfl:stuck_task_error"), "takes wiro"),
-        (("--port", "70000"), "--port"),
+        (("--port", "65532"), "--port"),
     ],
 )
 def test_what_it_does_not_know_is_bad_usage(words, complaint):
@@ -117,7 +134,7 @@ def test_a_file_that_is_no_ledger_is_refused(tmp_path):
 
 def test_a_port_that_is_taken_is_named(started):
     _, lines = started()
-    port = lines[0].rpartition("/wiro")[0].rpartition(":")[2]
+    port = lines[0].rpartition("/wiro")[0].rpartition(":")[2]  # a door's
 
     result = simulate("--port", port)
 
