@@ -10,7 +10,8 @@ import pytest
 import catalogue
 import storage
 from broker import Broker, create_app
-from models import transitions
+from models import queries, transitions
+from models.job import Job
 from models.session import Database
 from models.transitions import Claim, NewJob
 from providers.base import CancelOutcome, Done, GenerationRequest, LostAnswer, Progress, RemoteOutput, Ticket
@@ -18,6 +19,8 @@ from providers.errors import InvalidParameters, Unsupported
 from providers.http import Wire
 from providers.sandbox import Provider as Sandbox
 from workers.bench import Bench
+from workers.generate import generate
+from workers.running import StopSignal
 
 MODEL = "black-forest-labs/flux-pro-1-1"
 PARAMETERS = {
@@ -170,3 +173,42 @@ def dispatched(database: Database, enqueue):
             return Claim(row.id, row.claim)
 
     return give
+
+
+class Desk:
+    """One worker's, at which job after job is run by hand."""
+
+    def __init__(self, bench, dispatched, worker_id) -> None:
+        self.bench = bench
+        self._dispatched = dispatched
+        self._worker_id = worker_id
+
+    def run(self, job_id, stop=None):
+        """How the job's next turn ended."""
+        return generate(self.bench, self._dispatched(job_id), self._worker_id, stop or StopSignal())
+
+    def read(self, job_id):
+        """The job and its attempts."""
+        with self.bench.database.transaction() as session:
+            return queries.job(session, job_id), queries.attempts(session, job_id)
+
+    def leave(self, job_id) -> str:
+        """The key of the intent that a worker left when it was killed."""
+        claim = self._dispatched(job_id)
+        with self.bench.database.transaction() as session:
+            transitions.accept(session, claim, self._worker_id)
+            transitions.start_preprocess(session, claim)
+            transitions.end_preprocess(session, claim)
+            attempt = transitions.assign(session, claim, provider="sandbox", remote_id="sandbox")
+            transitions.rescue(session, Job.id == job_id, "worker was killed")
+        return str(attempt.uuid)
+
+    def breakers(self) -> dict[str, int]:
+        """The failures in a row of every offer that gave trouble."""
+        with self.bench.database.transaction() as session:
+            return {row.provider: row.failures for row in queries.breakers(session)}
+
+
+@pytest.fixture
+def desk(bench, dispatched, worker_id) -> Desk:
+    return Desk(bench, dispatched, worker_id)
