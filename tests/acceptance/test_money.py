@@ -71,7 +71,7 @@ def prompt_of(town, job) -> str:
 
 def test_charges_and_attempts_agree_after_every_kill(town, request):
     kills = request.config.getoption("--kills")
-    with simulator.running(latency="0.3-1.0") as books:
+    with simulator.running(latency="0.5-1.5") as books:
         town.environment.update(books.environment)
         town.start_control()
         worker = town.start_remote()
@@ -80,13 +80,27 @@ def test_charges_and_attempts_agree_after_every_kill(town, request):
         for number, point in zip(range(kills), itertools.cycle(POINTS), strict=False):
             wave = _wave(town, number, point)
             every += wave
-            town.eventually(lambda p=point, w=wave: p.is_reached(town, books, w) or _is_over(town, w))
-            town.eventually(lambda b=before: _is_over(town, b))  # or three deaths would quarantine it
+            town.eventually(lambda p=point, w=wave: p.is_reached(town, books, w))
             town.kill(worker)
-            before, worker = wave, town.start_remote(name=f"remote{number % 2}")
-        town.eventually(lambda: _is_over(town, every), deadline_s=300)
+            worker = town.start_remote(name=f"remote{number % 2}")
+            town.eventually(lambda b=before: _is_over(town, b))  # three deaths would quarantine it
+            before = wave
+        town.eventually(lambda: _is_over(town, every))
 
-        _compare(town, books.ledger(), every)
+        ledger = books.ledger()
+        _tell(request, town, kills, ledger, every)
+        _compare(town, ledger, every)
+
+
+def _tell(request, town, kills, ledger, jobs) -> None:
+    """The figures, where `pytest` writes its own."""
+    outcomes = Counter(
+        (town.attempts(job)[-1].provider, "held" if job_now.held_at else str(job_now.outcome))
+        for job, job_now in zip(jobs, town.jobs(jobs), strict=True)
+    )
+    line = ", ".join(f"{vendor} {word} {count}" for (vendor, word), count in sorted(outcomes.items()))
+    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+    reporter.write_line(f"{kills} kills, {len(jobs)} jobs, {len(ledger)} charged for: {line}")
 
 
 def _wave(town, number, point) -> list[EnqueuedJob]:
