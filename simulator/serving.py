@@ -75,11 +75,15 @@ class _Doors:
         Raises:
             OSError: somebody took the port meanwhile.
         """
+        closing: list[Protocol] = []
         for vendor in VENDORS:
             if vendor in down:
-                self._shut(vendor)
+                closing += self._shut(vendor)
             elif vendor not in self._open:
                 await self._unlock(vendor)
+        # An aborted connection closes a turn of the loop later: whoever is told "down" finds it closed.
+        while any(one in self._connections for one in closing):  # noqa: ASYNC110 - a turn or two
+            await asyncio.sleep(0)
 
     def close(self) -> None:
         """Shut all."""
@@ -90,14 +94,17 @@ class _Doors:
         bound = self._bound.pop(vendor, None) or _bind(*self._addresses[vendor][:2])
         self._open[vendor] = await asyncio.get_running_loop().create_server(self._make, sock=bound)
 
-    def _shut(self, vendor: str) -> None:
+    def _shut(self, vendor: str) -> list[Protocol]:
+        """Shut one; gives the connections that are being closed."""
         door = self._open.pop(vendor, None)
         if door is None:
-            return
+            return []
         door.close()
-        for connection in list(self._connections):
-            if isinstance(connection, Protocol) and connection.server == self._addresses[vendor][:2]:
-                connection.transport.abort()
+        address = self._addresses[vendor][:2]
+        standing = [one for one in self._connections if isinstance(one, Protocol) and one.server == address]
+        for connection in standing:
+            connection.transport.abort()
+        return standing
 
 
 class _Server(uvicorn.Server):

@@ -53,6 +53,15 @@ def test_a_vendor_that_is_down_refuses_connections_until_it_is_back(client, chil
     assert before.status_code == elsewhere.status_code == client.post(url, headers=WIRO).status_code == 200
 
 
+def test_connections_that_stand_are_closed_before_one_is_told_that_a_vendor_is_down(client, child):
+    for _ in range(20):
+        finished_picture(client, child, "a fox")
+        child.fault("vtrix", "down")
+        with pytest.raises(httpx.ConnectError):
+            submit(client, child, "a fox")
+        child.heal()
+
+
 def test_all_vendors_are_down_and_the_common_port_is_not(client, child):
     child.fault("all", "down")
 
