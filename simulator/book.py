@@ -17,7 +17,7 @@ from typing import Any
 from simulator.faults import Strike
 
 _MOST_KEPT = 200_000
-"""Entries; the oldest are forgotten.  Ten kilobytes of prompt each would be two gigabytes, one is usual."""
+"""Entries; the oldest are forgotten.  A kilobyte or two each."""
 
 
 class Ending(StrEnum):

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 from simulator.answers import Document, answer
 from simulator.book import Entry
 from simulator.desk import Desk
-from simulator.faults import ALL, Fault
+from simulator.faults import ALL, KINDS, Fault
 from simulator.journal import Journal
 from simulator.options import VENDORS
 
@@ -35,8 +35,9 @@ class _Control:
         self._journal = journal
 
     async def root(self, _request: Request) -> Response:
-        """That somebody is there."""
-        return answer({"simulates": list(VENDORS), "accepted": len(self._desk.book)})
+        """That somebody is there, and what can go wrong."""
+        about = {name: kind.about for name, kind in KINDS.items()}
+        return answer({"simulates": list(VENDORS), "accepted": len(self._desk.book), "faults": about})
 
     async def ledger(self, request: Request) -> Response:
         """Every request that was accepted, oldest first."""

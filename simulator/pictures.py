@@ -11,7 +11,6 @@ from starlette.responses import Response
 from providers import painting
 from simulator.book import Entry
 
-EXTENSIONS = {"png": "png", "jpeg": "jpeg", "webp": "webp"}
 _MOST_KEPT = 48
 """Pictures of about a tenth of a megabyte, up to a few."""
 _MOST_SIZES = 20_000

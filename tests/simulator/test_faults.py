@@ -124,6 +124,10 @@ def test_a_fault_that_cannot_be_read_is_a_422(vendors, body):
     assert response.json()["error"]
 
 
+def test_every_fault_is_told_at_the_root(vendors):
+    assert vendors.client.get("/").json()["faults"].keys() == KINDS.keys()
+
+
 def test_the_same_fault_again_takes_the_place_of_the_first(vendors):
     vendors.fault("wiro", "rate_limit", "5")
     vendors.fault("wiro", "rate_limit", "1")
