@@ -50,7 +50,7 @@ def generate_job(self: Task, *, job_id: int, claim: int, model: str, provider: s
             "reason": finish.reason,
         },
     )
-    _say_to_celery(self, finish)
+    say_to_celery(self, finish)
 
 
 class _Steps:
@@ -101,8 +101,8 @@ class _Steps:
             )
 
 
-def _say_to_celery(task: Task, finish: Finish) -> None:
-    """So that Flower ends on SUCCESS, FAILURE, RETRY or REVOKED.
+def say_to_celery(task: Task, finish: Finish) -> None:
+    """End a task as its job's turn has ended, so that Flower says SUCCESS, FAILURE, RETRY or REVOKED.
 
     A held job says RETRY as well: it has not failed, and under the same task id it goes
     on as soon as somebody has decided.  Ignored, it would seem to run for ever.

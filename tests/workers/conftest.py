@@ -183,23 +183,24 @@ class Desk:
         self._dispatched = dispatched
         self._worker_id = worker_id
 
-    def run(self, job_id, stop=None):
+    def run(self, job_id, stop=None, at="sandbox"):
         """How the job's next turn ended."""
-        return generate(self.bench, self._dispatched(job_id), self._worker_id, stop or StopSignal())
+        claim = self._dispatched(job_id, at)
+        return generate(self.bench, claim, self._worker_id, stop or StopSignal())
 
     def read(self, job_id):
         """The job and its attempts."""
         with self.bench.database.transaction() as session:
             return queries.job(session, job_id), queries.attempts(session, job_id)
 
-    def leave(self, job_id) -> str:
+    def leave(self, job_id, at="sandbox") -> str:
         """The key of the intent that a worker left when it was killed."""
-        claim = self._dispatched(job_id)
+        claim = self._dispatched(job_id, at)
         with self.bench.database.transaction() as session:
             transitions.accept(session, claim, self._worker_id)
             transitions.start_preprocess(session, claim)
             transitions.end_preprocess(session, claim)
-            attempt = transitions.assign(session, claim, provider="sandbox", remote_id="sandbox")
+            attempt = transitions.assign(session, claim, provider=at, remote_id="m")
             transitions.rescue(session, Job.id == job_id, "worker was killed")
         return str(attempt.uuid)
 

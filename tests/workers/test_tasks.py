@@ -1,0 +1,53 @@
+"""How a job's finish is said in Celery's words, so that Flower tells the truth."""
+
+from datetime import timedelta
+
+import pytest
+from celery.exceptions import Ignore, Retry
+
+from workers.tasks import JobFailed, say_to_celery
+from workers.turn import Ending, Finish
+
+
+class _Task:
+    """What `say_to_celery` uses of a task."""
+
+    def __init__(self) -> None:
+        self.events = []
+
+    def send_event(self, name, **_fields) -> None:
+        self.events.append(name)
+
+
+@pytest.mark.parametrize(
+    ("ending", "word"),
+    [
+        (Ending.FAILED, JobFailed),
+        (Ending.RETRYING, Retry),
+        (Ending.HANDED_OVER, Retry),
+        # it has not failed, and under the same task id it goes on as soon as somebody has decided
+        (Ending.HELD, Retry),
+        (Ending.STOPPED, Ignore),
+        (Ending.LOST, Ignore),
+    ],
+)
+def test_every_ending_has_its_word(ending, word):
+    with pytest.raises(word, match="because"):
+        say_to_celery(_Task(), Finish(ending, "because", timedelta(seconds=3)))
+
+
+def test_a_success_needs_no_word():
+    task = _Task()
+
+    say_to_celery(task, Finish(Ending.SUCCEEDED))
+
+    assert task.events == []
+
+
+def test_a_killed_job_ends_as_revoked_even_when_the_revoke_was_lost():
+    task = _Task()
+
+    with pytest.raises(Ignore):
+        say_to_celery(task, Finish(Ending.STOPPED, "killed"))
+
+    assert task.events == ["task-revoked"]
