@@ -25,7 +25,7 @@ from models.errors import StaleTransition
 from models.job import Job
 from models.lifecycle import OPEN_ATTEMPTS
 from models.transitions import Claim
-from providers.base import CancelOutcome, Done, Failed, GenerationRequest, Running, Ticket
+from providers.base import Done, Failed, GenerationRequest, Running, Ticket
 from providers.errors import (
     Billed,
     MalformedResponse,
@@ -174,7 +174,7 @@ def _submit(work: Work, pictures: Pictures | None) -> Ticket:
         turn.write(lambda session: transitions.record_ticket(session, attempt.id, ticket))
         turn.write(lambda session: transitions.start(session, turn.claim, attempt.id))
     except StaleTransition:
-        _cancel_if_nobody_wants_it(work, ticket)
+        stopping.cancel_if_nobody_wants_it(work, ticket)
         raise
     except DBAPIError:
         # Postgres will never take it, so a person must find it here.
@@ -224,13 +224,6 @@ def _gathered_again(work: Work) -> Pictures:
         return inputs.gather(work.turn, work.job, work.spec)
     except (inputs.BadInput, StorageError) as exc:
         raise work.handed_over(f"cannot be sent again now: {exc}", asking.aside(work)) from exc
-
-
-def _cancel_if_nobody_wants_it(work: Work, ticket: Ticket) -> None:
-    """While the provider took its time the job was given away, which is well, or ended."""
-    job = work.turn.write(lambda session: queries.job(session, work.job.id))
-    if job.outcome is not None and stopping.cancel(work, ticket) is CancelOutcome.CANCELLED:
-        work.turn.write(lambda session: transitions.cancel_late_ticket(session, work.attempt.id))
 
 
 # --- watch -------------------------------------------------------------------------------------------

@@ -94,6 +94,13 @@ def stop_at_provider(work: Work, ticket: Ticket) -> Done | StopOutcome:
             return _what_was_finished(work, ticket)
 
 
+def cancel_if_nobody_wants_it(work: Work, ticket: Ticket) -> None:
+    """While the provider took its time the job was given away, which is well, or ended."""
+    job = work.turn.write(lambda session: queries.job(session, work.job.id))
+    if job.outcome is not None and cancel(work, ticket) is CancelOutcome.CANCELLED:
+        work.turn.write(lambda session: transitions.cancel_late_ticket(session, work.attempt.id))
+
+
 def cancel(work: Work, ticket: Ticket) -> CancelOutcome:
     """The provider's word on it; who gives none cannot cancel."""
     for failures in range(1, MAX_CANCEL_ERRORS + 1):
