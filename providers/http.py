@@ -39,6 +39,9 @@ MOST_BYTES = 64 * 1024 * 1024
 CONNECTIONS = 256
 """Of one process to one vendor; as many jobs as a remote worker has at a time, and some downloads."""
 
+IDLE = 64
+"""Of these, kept for the next question."""
+
 CONNECT_S = 10.0
 ANSWER_S = 180.0
 """Longest time for a whole answer: a server that sends a byte a second must not hold a job for ever."""
@@ -141,10 +144,17 @@ class Wire:
         self._provider = provider
         self._secrets = [secret.get_secret_value().encode() for secret in secrets]
         self._trusted = reach.trusted_hosts(base_url, private_hosts)
+        timeout = httpx.Timeout(timeout_s, connect=CONNECT_S)
         self._client = httpx.Client(
-            transport=transport or reach.transport(self._trusted, connections=CONNECTIONS),
-            timeout=httpx.Timeout(timeout_s, connect=CONNECT_S),
+            transport=transport or reach.transport(self._trusted, connections=CONNECTIONS, idle=IDLE),
+            timeout=timeout,
             max_redirects=5,
+        )
+        # A connection that was kept may be closed by the vendor in the moment it is used again: for a
+        # question that is another try, for a purchase a lost answer.  So each purchase has its own.
+        self._till = httpx.Client(
+            transport=transport or reach.transport(self._trusted, connections=CONNECTIONS, idle=0),
+            timeout=timeout,
         )
 
     def __repr__(self) -> str:
@@ -164,7 +174,7 @@ class Wire:
         with self._not_sent():
             request = self._request(method, url, sent)
         try:
-            return self._exchange(request)
+            return self._exchange(self._till, request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
             raise self._unreachable(exc) from exc
         except httpx.LocalProtocolError as exc:
@@ -189,7 +199,7 @@ class Wire:
         with self._not_sent():
             request = self._request(method, url, sent)
         try:
-            return self._exchange(request)
+            return self._exchange(self._client, request)
         except _TooMuch as exc:
             raise MalformedResponse(f"{self._provider}: {exc}") from exc
         except httpx.RequestError as exc:
@@ -243,8 +253,8 @@ class Wire:
             # Without the cause: it quotes the key.
             raise BadCredentials(f"{self._provider}'s key has characters that no header can carry") from None
 
-    def _exchange(self, request: httpx.Request) -> Answer:
-        response = self._client.send(request, stream=True)
+    def _exchange(self, client: httpx.Client, request: httpx.Request) -> Answer:
+        response = client.send(request, stream=True)
         try:
             body = bytearray()
             _read(response, body)

@@ -47,9 +47,15 @@ def refuse_private_literal(host: str, trusted: Collection[str]) -> None:
         raise PrivateAddress(f"{host} is a private address")
 
 
-def transport(trusted: Collection[str], *, connections: int) -> httpx.HTTPTransport:
-    """An HTTP transport that connects to public addresses and to `trusted` hosts only."""
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=64, keepalive_expiry=5.0)
+def transport(trusted: Collection[str], *, connections: int, idle: int) -> httpx.HTTPTransport:
+    """An HTTP transport that connects to public addresses and to `trusted` hosts only.
+
+    Args:
+        trusted: hosts that may be private.
+        connections: most at a time.
+        idle: how many of them are kept for the next request; 0 for none.
+    """
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=idle, keepalive_expiry=5.0)
     made = httpx.HTTPTransport(limits=limits)
     # httpx has no door for a network backend; httpcore's pool, which it is made of, has.  Tests watch it.
     made._pool = httpcore.ConnectionPool(  # noqa: SLF001

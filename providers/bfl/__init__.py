@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection
 import httpx
 from pydantic import JsonValue, SecretStr
 
+from providers import reach
 from providers.base import (
     CancelOutcome,
     GenerationRequest,
@@ -102,17 +103,25 @@ class Provider:
         raise Unsupported("bfl cannot be asked for a task whose id was lost; look at its dashboard")
 
     def adopt(self, remote_id: str) -> Ticket:
-        """The ticket of the task with this id, to be looked at where the base URL leads.
+        """The ticket of the task with this id, or with this polling_url.
+
+        An id alone is looked for where the base URL leads; another region does not know it.
 
         Raises:
-            InvalidParameters: it can be no id.
+            InvalidParameters: it can be neither.
         """
-        task_id = identifier(remote_id)
+        task_id, polling_url = identifier(remote_id), remote_id
+        if task_id is not None:
+            polling_url = self._result_of(task_id)
+        elif self._is_ours(remote_id):
+            task_id = identifier(httpx.URL(remote_id).params.get("id"))
         if task_id is None:
-            raise InvalidParameters(f"{remote_id[:100]!r} can be no task of bfl's")
+            raise InvalidParameters(
+                f"{remote_id[:100]!r} can be no task of bfl's: it takes an id, or a polling_url with ?id="
+            )
         return {
             "id": task_id,
-            "polling_url": self._result_of(task_id),
+            "polling_url": polling_url,
             "cost_usd": None,
             "submitted_at": self._now(),
         }
@@ -142,6 +151,13 @@ class Provider:
             MalformedResponse: what is there is no picture.
         """
         return self._wire.download(output.locator)
+
+    def _is_ours(self, url: str) -> bool:
+        """Whether a URL that a person gave is one of BFL's: nobody else says what became of a task."""
+        home = self._wire.base_url
+        return web_address(url) is not None and (
+            may_see_the_key(url, home) or httpx.URL(url).host in reach.trusted_hosts(home, ())
+        )
 
     def _result_of(self, task_id: str) -> str:
         return f"{self._wire.base_url}/v1/get_result?id={task_id}"

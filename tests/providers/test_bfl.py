@@ -441,3 +441,40 @@ def test_errors_in_errors_without_end_are_read_all_the_same(bfl):
 
     with pytest.raises(InvalidParameters):
         bfl(deep, 400).submit(request())
+
+
+# --- adopted -----------------------------------------------------------------------------------------
+
+
+def test_a_task_of_another_region_is_adopted_by_its_polling_url(bfl):
+    provider = bfl({"id": "task-1", "status": "Pending"})
+
+    ticket = provider.adopt(POLL)
+    provider.check(ticket)
+
+    assert ticket["id"] == "task-1"
+    assert str(bfl.asked[0].url) == POLL
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "https://api.evil.example/v1/get_result?id=task-1",
+        "https://bfl.ai.evil.example/v1/get_result?id=task-1",
+        "http://api.eu2.bfl.ai/v1/get_result?id=task-1",
+        "https://api.eu2.bfl.ai/v1/get_result",
+        "https://api.eu2.bfl.ai/v1/get_result?id=../x",
+        "https://[",
+        "task 1",
+        "",
+    ],
+)
+def test_what_can_be_no_task_of_bfls_is_not_adopted(bfl, given):
+    with pytest.raises(InvalidParameters, match="polling_url"):
+        bfl({}).adopt(given)
+
+
+def test_a_simulated_task_is_adopted_by_this_machines_other_name():
+    provider = Provider(base_url="http://127.0.0.1:9103/bfl", api_key=SecretStr(KEY))
+
+    assert provider.adopt("http://localhost:9103/bfl/v1/get_result?id=task-1")["id"] == "task-1"

@@ -35,8 +35,10 @@ def serve():
     """`serve(answer) -> base_url` of a real server; `answer(handler)` writes whatever it likes."""
     servers = []
 
-    def start(answer):
+    def start(answer, *, keeps_connections=False):
         class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1" if keeps_connections else "HTTP/1.0"
+
             def do_GET(self):
                 answer(self)
 
@@ -99,6 +101,23 @@ def test_a_purchase_whose_answer_does_not_come_may_have_cost_something(serve):
     with pytest.raises(SubmissionUnknown):
         wire(url, timeout_s=0.2).buy("POST", "/run", json={})
     gone.set()
+
+
+def test_each_purchase_has_a_connection_of_its_own_and_questions_share_one(serve):
+    ports = {"POST": set(), "GET": set()}
+
+    def answer(handler):
+        ports[handler.command].add(handler.client_address)
+        say(handler, 200, b"{}")
+
+    acme = wire(serve(answer, keeps_connections=True))
+    for _ in range(3):
+        acme.buy("POST", "/run", json={})
+        acme.ask("GET", "/state")
+
+    acme._client.close()
+
+    assert (len(ports["POST"]), len(ports["GET"])) == (3, 1)
 
 
 def test_a_question_without_an_answer_may_be_asked_again(serve):
