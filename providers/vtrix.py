@@ -16,19 +16,16 @@ wrapper and no name for the id; those are of its own client (github.com/VtrixAI/
 
 import base64
 import re
-import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 
-import httpx
-from pydantic import JsonValue, SecretStr
+from pydantic import JsonValue
 
 from providers.base import (
     CancelOutcome,
     Done,
     Failed,
     GenerationRequest,
-    LostAnswer,
     Progress,
     RemoteOutput,
     Running,
@@ -46,8 +43,9 @@ from providers.errors import (
     SubmissionUnknown,
     Unsupported,
 )
-from providers.http import Answer, Wire, refused_purchase, refused_question, shortened
+from providers.http import Answer, refused_purchase, refused_question, shortened
 from providers.reading import identifier, mapping, mappings, text, usd, web_address
+from providers.vendor import HttpProvider
 
 POLL_S = 5.0
 """As often as Vtrix's own client asks."""
@@ -65,39 +63,10 @@ _THEIR_FAULT = re.compile(
 )
 
 
-class Provider:
-    """Vtrix over HTTP.
-
-    Args:
-        base_url: of its generation API, such as `https://cloud.vtrix.ai/model/v1/generation`.
-        api_key: of the account.
-        private_hosts: hosts that may be private although Vtrix names them.
-        transport: in place of the network, for tests.
-        now: the clock, unix seconds.
-    """
+class Provider(HttpProvider):
+    """Vtrix over HTTP."""
 
     name = "vtrix"
-    on_lost_answer = LostAnswer.NOBODY_KNOWS
-    computes_here = False
-
-    def __init__(
-        self,
-        *,
-        base_url: str,
-        api_key: SecretStr,
-        private_hosts: Collection[str] = (),
-        transport: httpx.BaseTransport | None = None,
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        self._api_key = api_key
-        self._now = now
-        self._wire = Wire(
-            self.name,
-            base_url=base_url,
-            secrets=[api_key],
-            private_hosts=private_hosts,
-            transport=transport,
-        )
 
     def submit(self, request: GenerationRequest) -> Ticket:
         """The ticket of a task that was created.
@@ -112,14 +81,6 @@ class Provider:
         body = told(request)
         answer = self._wire.buy("POST", self._wire.base_url, headers=self._headers(), json=body)
         return {"id": created(answer), "submitted_at": self._now()}
-
-    def find(self, key: str) -> Ticket | None:
-        """Vtrix chooses the ids and tells them once.
-
-        Raises:
-            Unsupported: always.
-        """
-        raise Unsupported("vtrix cannot be asked for a task whose id was lost; look at its dashboard")
 
     def adopt(self, remote_id: str) -> Ticket:
         """The ticket of the task with this id.
@@ -145,16 +106,6 @@ class Provider:
     def cancel(self, ticket: Ticket) -> CancelOutcome:
         """Nothing: Vtrix documents no way to stop a task."""
         return CancelOutcome.CANNOT_CANCEL
-
-    def fetch(self, ticket: Ticket, output: RemoteOutput) -> bytes:
-        """The encoded picture, from a host of pictures that is shown no key.
-
-        Raises:
-            OutputExpired: it is no longer there.
-            Unavailable: it cannot be had now.
-            MalformedResponse: what is there is no picture.
-        """
-        return self._wire.download(output.locator)
 
     def _headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self._api_key.get_secret_value()}"}

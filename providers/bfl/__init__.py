@@ -11,19 +11,15 @@ for sure, and with one there is no address to look at.
 """
 
 import base64
-import time
-from collections.abc import Callable, Collection
 
 import httpx
-from pydantic import JsonValue, SecretStr
+from pydantic import JsonValue
 
 from providers import reach
 from providers.base import (
     CancelOutcome,
     GenerationRequest,
-    LostAnswer,
     Progress,
-    RemoteOutput,
     Ticket,
 )
 from providers.bfl import reading
@@ -33,46 +29,17 @@ from providers.errors import (
     MalformedResponse,
     Unsupported,
 )
-from providers.http import Wire
 from providers.reading import identifier, usd, web_address
+from providers.vendor import HttpProvider
 
 HOME = "bfl.ai"
 """The domain whose hosts may see the key."""
 
 
-class Provider:
-    """Black Forest Labs over HTTP.
-
-    Args:
-        base_url: of its API, such as `https://api.bfl.ai`.
-        api_key: of the account.
-        private_hosts: hosts that may be private although BFL names them.
-        transport: in place of the network, for tests.
-        now: the clock, unix seconds.
-    """
+class Provider(HttpProvider):
+    """Black Forest Labs over HTTP."""
 
     name = "bfl"
-    on_lost_answer = LostAnswer.NOBODY_KNOWS
-    computes_here = False
-
-    def __init__(
-        self,
-        *,
-        base_url: str,
-        api_key: SecretStr,
-        private_hosts: Collection[str] = (),
-        transport: httpx.BaseTransport | None = None,
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        self._api_key = api_key
-        self._now = now
-        self._wire = Wire(
-            self.name,
-            base_url=base_url,
-            secrets=[api_key],
-            private_hosts=private_hosts,
-            transport=transport,
-        )
 
     def submit(self, request: GenerationRequest) -> Ticket:
         """The ticket of a task that was taken.
@@ -93,14 +60,6 @@ class Provider:
             "polling_url": web_address(body.get("polling_url")) or self._result_of(task_id),
             "cost_usd": None if cost is None else str(cost),
         }
-
-    def find(self, key: str) -> Ticket | None:
-        """BFL chooses the ids and tells them once.
-
-        Raises:
-            Unsupported: always.
-        """
-        raise Unsupported("bfl cannot be asked for a task whose id was lost; look at its dashboard")
 
     def adopt(self, remote_id: str) -> Ticket:
         """The ticket of the task with this id, or with this polling_url.
@@ -141,16 +100,6 @@ class Provider:
         """Nothing: BFL has no way to stop a task."""
         _read(ticket)
         return CancelOutcome.CANNOT_CANCEL
-
-    def fetch(self, ticket: Ticket, output: RemoteOutput) -> bytes:
-        """The encoded picture, from an address that is signed for ten minutes and shown no key.
-
-        Raises:
-            OutputExpired: the ten minutes are over; another `check` gives another address.
-            Unavailable: it cannot be had now.
-            MalformedResponse: what is there is no picture.
-        """
-        return self._wire.download(output.locator)
 
     def _is_ours(self, url: str) -> bool:
         """Whether a URL that a person gave is one of BFL's: nobody else says what became of a task."""

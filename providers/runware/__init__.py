@@ -21,20 +21,19 @@ from providers.base import (
     GenerationRequest,
     LostAnswer,
     Progress,
-    RemoteOutput,
     Ticket,
 )
 from providers.errors import InvalidParameters, MalformedResponse, ProviderError
 from providers.gathering import Gathering
-from providers.http import Wire
 from providers.runware import reading
 from providers.runware.reading import Share, Task
 from providers.runware.sending import pictures_of, questions, told
+from providers.vendor import HttpProvider
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-class Provider:
+class Provider(HttpProvider):
     """Runware over HTTP.
 
     Args:
@@ -47,7 +46,6 @@ class Provider:
 
     name = "runware"
     on_lost_answer = LostAnswer.ASK
-    computes_here = False
 
     def __init__(
         self,
@@ -58,14 +56,8 @@ class Provider:
         transport: httpx.BaseTransport | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._api_key = api_key
-        self._now = now
-        self._wire = Wire(
-            self.name,
-            base_url=base_url,
-            secrets=[api_key],
-            private_hosts=private_hosts,
-            transport=transport,
+        super().__init__(
+            base_url=base_url, api_key=api_key, private_hosts=private_hosts, transport=transport, now=now
         )
         self._questions: Gathering[Share] = Gathering(self._ask_together)
 
@@ -115,16 +107,6 @@ class Provider:
         """Nothing: Runware documents no way to stop a task that makes pictures."""
         _read(ticket)
         return CancelOutcome.CANNOT_CANCEL
-
-    def fetch(self, ticket: Ticket, output: RemoteOutput) -> bytes:
-        """The encoded picture, from a host of pictures that is shown no key.
-
-        Raises:
-            OutputExpired: it is no longer there.
-            Unavailable: it cannot be had now.
-            MalformedResponse: what is there is no picture.
-        """
-        return self._wire.download(output.locator)
 
     def _ticket(self, task_uuid: str, number_results: int | None) -> Ticket:
         return {"task_uuid": task_uuid, "number_results": number_results, "submitted_at": self._now()}

@@ -19,19 +19,18 @@ from pydantic import JsonValue, SecretStr
 from providers.base import (
     CancelOutcome,
     GenerationRequest,
-    LostAnswer,
     Progress,
-    RemoteOutput,
     Ticket,
 )
-from providers.errors import InvalidParameters, MalformedResponse, Unavailable, Unsupported
-from providers.http import Answer, Wire
+from providers.errors import InvalidParameters, MalformedResponse, Unavailable
+from providers.http import Answer
 from providers.reading import identifier
+from providers.vendor import HttpProvider
 from providers.wiro import reading
 from providers.wiro.sending import told
 
 
-class Provider:
+class Provider(HttpProvider):
     """Wiro over HTTP.
 
     Args:
@@ -44,8 +43,6 @@ class Provider:
     """
 
     name = "wiro"
-    on_lost_answer = LostAnswer.NOBODY_KNOWS
-    computes_here = False
 
     def __init__(
         self,
@@ -58,15 +55,14 @@ class Provider:
         now: Callable[[], float] = time.time,
     ) -> None:
         # An empty secret in an environment file is none.
-        self._api_key = api_key
         self._api_secret = api_secret if api_secret and api_secret.get_secret_value() else None
-        self._now = now
-        self._wire = Wire(
-            self.name,
+        super().__init__(
             base_url=base_url,
-            secrets=[api_key, *([self._api_secret] if self._api_secret else [])],
+            api_key=api_key,
+            more_secrets=[self._api_secret] if self._api_secret else [],
             private_hosts=private_hosts,
             transport=transport,
+            now=now,
         )
 
     def submit(self, request: GenerationRequest) -> Ticket:
@@ -85,14 +81,6 @@ class Provider:
         else:
             answer = self._buy(f"Run/{request.remote_id}", files=body)
         return {"taskid": reading.taken(answer), "submitted_at": self._now()}
-
-    def find(self, key: str) -> Ticket | None:
-        """Wiro chooses the ids and tells them once.
-
-        Raises:
-            Unsupported: always.
-        """
-        raise Unsupported("wiro cannot be asked for a task whose id was lost; look at its dashboard")
 
     def adopt(self, remote_id: str) -> Ticket:
         """The ticket of the task with this id.
@@ -135,16 +123,6 @@ class Provider:
         if outcome is None:
             raise Unavailable(f"wiro would not stop task {taskid}", request_id=taskid)
         return outcome
-
-    def fetch(self, ticket: Ticket, output: RemoteOutput) -> bytes:
-        """The encoded picture, from a host of pictures that is shown no key.
-
-        Raises:
-            OutputExpired: it is no longer there.
-            Unavailable: it cannot be had now.
-            MalformedResponse: what is there is no picture.
-        """
-        return self._wire.download(output.locator)
 
     def _look(self, taskid: str) -> Mapping[str, JsonValue] | None:
         return reading.task(self._ask("Task/Detail", taskid), taskid)
