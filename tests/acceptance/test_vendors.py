@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 
 import simulator
-from models import queries
-from models.lifecycle import BreakerState, Outcome
+from models import queries, transitions
+from models.lifecycle import BreakerState, Outcome, Status, StopOutcome
 
 pytestmark = pytest.mark.acceptance
 
@@ -104,3 +104,26 @@ def test_a_lost_answer_is_asked_for_where_that_can_be_done_and_held_elsewhere(to
     assert town.job(jobs["runware"]).outcome is Outcome.SUCCEEDED
     assert {job.outcome for job in town.jobs(held)} == {None}
     assert Counter(entry["vendor"] for entry in vendors.ledger()) == dict.fromkeys(VENDORS, 1)
+
+
+def test_a_kill_reaches_the_vendor_where_it_can_and_says_so_where_it_cannot(town, vendors):
+    town.start_remote()
+    jobs = {
+        vendor: town.order(
+            [(f"an endless {vendor} lighthouse [[fault:hang]]", {})], wanted_providers=(vendor,)
+        )[0]
+        for vendor in VENDORS
+    }
+    every = list(jobs.values())
+    town.eventually(lambda: all(job.status in {Status.START, Status.OUTPUT} for job in town.jobs(every)))
+
+    with town.database.transaction() as session:
+        for job in every:
+            transitions.request_kill(session, job.id)
+    town.broker.revoke([job.uuid for job in every], terminate=True)
+    town.eventually(lambda: town.have_ended(every))
+
+    stopped = {vendor: town.job(job).stopped_how for vendor, job in jobs.items()}
+    cannot = StopOutcome.CANNOT_CANCEL
+    assert stopped == {"wiro": StopOutcome.CANCELLED, "runware": cannot, "bfl": cannot, "vtrix": cannot}
+    assert {entry["vendor"]: entry["state"] for entry in vendors.ledger()}["wiro"] == "cancelled"
