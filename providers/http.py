@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, NoReturn
 
 import httpx
@@ -47,11 +48,14 @@ ANSWER_S = 180.0
 """Longest time for a whole answer: a server that sends a byte a second must not hold a job for ever."""
 
 DOWNLOAD_TRIES = 4
+MOST_REDIRECTS = 5
 
 _EXCERPT_CHARACTERS = 200
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-correlation-id", "cf-ray")
 _UNSTORABLE = re.compile(rb"\\u(0000|d[89a-f])", re.IGNORECASE)
 _PICTURE = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP", re.DOTALL)
+
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 Files = Sequence[tuple[str, tuple[str, bytes, str]]]
 """Parts of a multipart body: (field, (file name, content, content type)), in order; a field may repeat."""
@@ -145,17 +149,11 @@ class Wire:
         self._secrets = [secret.get_secret_value().encode() for secret in secrets]
         self._trusted = reach.trusted_hosts(base_url, private_hosts)
         timeout = httpx.Timeout(timeout_s, connect=CONNECT_S)
-        self._client = httpx.Client(
-            transport=transport or reach.transport(self._trusted, connections=CONNECTIONS, idle=IDLE),
-            timeout=timeout,
-            max_redirects=5,
-        )
+        reached = partial(reach.transport, self._trusted, connections=CONNECTIONS, answer_s=ANSWER_S)
+        self._client = httpx.Client(transport=transport or reached(idle=IDLE), timeout=timeout)
         # A connection that was kept may be closed by the vendor in the moment it is used again: for a
         # question that is another try, for a purchase a lost answer.  So each purchase has its own.
-        self._till = httpx.Client(
-            transport=transport or reach.transport(self._trusted, connections=CONNECTIONS, idle=0),
-            timeout=timeout,
-        )
+        self._till = httpx.Client(transport=transport or reached(idle=0), timeout=timeout)
 
     def __repr__(self) -> str:
         """Whose it is and where it leads."""
@@ -175,12 +173,10 @@ class Wire:
             request = self._request(method, url, sent)
         try:
             return self._exchange(self._till, request)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
+        except _NEVER_SENT as exc:
             raise self._unreachable(exc) from exc
-        except httpx.LocalProtocolError as exc:
-            raise BadCredentials(
-                f"{self._provider}: the request cannot be said in HTTP; is the key right?"
-            ) from exc
+        except httpx.LocalProtocolError:
+            raise self._unspeakable() from None
         except (httpx.RequestError, _TooMuch) as exc:
             raise SubmissionUnknown(
                 f"{self._provider} was sent the request, and its answer was lost: {_reason(exc)}"
@@ -202,6 +198,8 @@ class Wire:
             return self._exchange(self._client, request)
         except _TooMuch as exc:
             raise MalformedResponse(f"{self._provider}: {exc}") from exc
+        except httpx.LocalProtocolError:
+            raise self._unspeakable() from None
         except httpx.RequestError as exc:
             raise self._unreachable(exc) from exc
 
@@ -217,6 +215,7 @@ class Wire:
             return self._picture(_inline(url))
         content = bytearray()
         failure: httpx.RequestError | None = None
+        began = time.monotonic()
         for _ in range(DOWNLOAD_TRIES):
             try:
                 self._continue(url, headers or {}, content)
@@ -225,7 +224,7 @@ class Wire:
                 raise MalformedResponse(f"{self._provider}: {exc}") from exc
             except httpx.RequestError as exc:
                 failure = exc
-                if isinstance(exc.__cause__, reach.PrivateAddress):
+                if isinstance(exc.__cause__, reach.PrivateAddress) or time.monotonic() - began > ANSWER_S:
                     break
         assert failure is not None  # noqa: S101 - the loop ends by returning, or with a failure
         raise self._unreachable(failure) from failure
@@ -283,7 +282,7 @@ class Wire:
                 "GET", url, headers={**headers, **resume, "Accept-Encoding": "identity"}
             )
             reach.refuse_private_literal(request.url.host, self._trusted)
-        response = self._client.send(request, stream=True, follow_redirects=True)
+        response = self._followed(request)
         try:
             if not (response.status_code == 206 and _resumes_at(response, len(content))):
                 content.clear()
@@ -294,6 +293,16 @@ class Wire:
             _read(response, content)
         finally:
             response.close()
+
+    def _followed(self, request: httpx.Request) -> httpx.Response:
+        """The answer after the redirects; what comes with each is not read, where httpx reads all of it."""
+        for _ in range(MOST_REDIRECTS + 1):
+            response = self._client.send(request, stream=True)
+            if response.next_request is None:
+                return response
+            response.close()
+            request = response.next_request
+        raise httpx.TooManyRedirects(f"more than {MOST_REDIRECTS} redirects", request=request)
 
     def _refuse_download(self, response: httpx.Response) -> NoReturn:
         what = f"{self._provider}'s picture answered HTTP {response.status_code}"
@@ -309,6 +318,10 @@ class Wire:
             return content
         shown = Answer(200, self._masked(content[: 4 * _EXCERPT_CHARACTERS])).excerpt()
         raise MalformedResponse(f"{self._provider} gave {len(content)} bytes that are no picture: {shown}")
+
+    def _unspeakable(self) -> BadCredentials:
+        """Without its cause, which quotes the key."""
+        return BadCredentials(f"{self._provider}: the request cannot be said in HTTP; is the key right?")
 
     def _unreachable(self, exc: httpx.RequestError) -> ProviderError:
         if isinstance(exc.__cause__, reach.PrivateAddress):

@@ -10,6 +10,7 @@ address in between gains nothing.
 
 import ipaddress
 import socket
+import time
 from collections.abc import Callable, Collection, Iterable
 from ssl import SSLContext
 
@@ -47,13 +48,16 @@ def refuse_private_literal(host: str, trusted: Collection[str]) -> None:
         raise PrivateAddress(f"{host} is a private address")
 
 
-def transport(trusted: Collection[str], *, connections: int, idle: int) -> httpx.HTTPTransport:
+def transport(
+    trusted: Collection[str], *, connections: int, idle: int, answer_s: float
+) -> httpx.HTTPTransport:
     """An HTTP transport that connects to public addresses and to `trusted` hosts only.
 
     Args:
         trusted: hosts that may be private.
         connections: most at a time.
         idle: how many of them are kept for the next request; 0 for none.
+        answer_s: longest time for a whole answer, from its first line on.
     """
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=idle, keepalive_expiry=5.0)
     made = httpx.HTTPTransport(limits=limits)
@@ -63,7 +67,7 @@ def transport(trusted: Collection[str], *, connections: int, idle: int) -> httpx
         max_connections=limits.max_connections,
         max_keepalive_connections=limits.max_keepalive_connections,
         keepalive_expiry=limits.keepalive_expiry,
-        network_backend=_Checked(trusted, _addresses),
+        network_backend=_Checked(trusted, _addresses, answer_s),
     )
     return made
 
@@ -76,9 +80,12 @@ def _ssl_context(made: httpx.HTTPTransport) -> SSLContext | None:
 class _Checked(httpcore.NetworkBackend):
     """Looks a name up, checks every address it has, and connects to one that was checked."""
 
-    def __init__(self, trusted: Collection[str], look_up: Callable[[str, int], list[str]]) -> None:
+    def __init__(
+        self, trusted: Collection[str], look_up: Callable[[str, int], list[str]], answer_s: float
+    ) -> None:
         self._trusted = trusted
         self._look_up = look_up
+        self._answer_s = answer_s
         self._inner = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -96,7 +103,8 @@ class _Checked(httpcore.NetworkBackend):
             httpcore.ConnectError: it has no address, or none answers.
         """
         if host.lower() in self._trusted:
-            return self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
+            made = self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
+            return _Timed(made, self._answer_s)
         addresses = self._look_up(host, port)
         private = next((address for address in addresses if not _is_public(address)), None)
         if private is not None:
@@ -104,10 +112,54 @@ class _Checked(httpcore.NetworkBackend):
         failure = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:
             try:
-                return self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                made = self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                return _Timed(made, self._answer_s)
             except httpcore.ConnectError as exc:
                 failure = exc
         raise failure
+
+
+class _Timed(httpcore.NetworkStream):
+    """A connection on which the answer to what was written last takes only so long.
+
+    httpx times each read by itself: whoever sends a byte now and then, of the headers
+    say, would hold a worker's place for days, and nobody could stop the job.
+    """
+
+    def __init__(self, inner: httpcore.NetworkStream, answer_s: float) -> None:
+        self._inner = inner
+        self._answer_s = answer_s
+        self._until = time.monotonic() + answer_s
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """What has come.
+
+        Raises:
+            httpcore.ReadTimeout: nothing comes, or it takes too long altogether.
+        """
+        left_s = self._until - time.monotonic()
+        if left_s <= 0:
+            raise httpcore.ReadTimeout(f"an answer that took more than {self._answer_s:g} s")
+        return self._inner.read(max_bytes, left_s if timeout is None else min(timeout, left_s))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send, and begin to wait."""
+        self._inner.write(buffer, timeout)
+        self._until = time.monotonic() + self._answer_s
+
+    def close(self) -> None:
+        """Hang up."""
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        """The same, encrypted."""
+        return _Timed(self._inner.start_tls(ssl_context, server_hostname, timeout), self._answer_s)
+
+    def get_extra_info(self, info: str) -> object:
+        """As httpcore asks: the socket, say, or whether there is anything to read."""
+        return self._inner.get_extra_info(info)
 
 
 def _addresses(host: str, port: int) -> list[str]:

@@ -1,9 +1,11 @@
 """What a lost, cut, huge, odd or private answer means, over real sockets where sockets matter."""
 
+import contextlib
 import gzip
 import http.server
 import json
 import threading
+import traceback
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -219,6 +221,45 @@ def test_retry_after_is_read_as_a_date():
 
 
 @pytest.mark.parametrize("verb", ["ask", "buy"])
+@pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY} ", f" {KEY}"])
+def test_a_key_with_space_around_it_is_bad_credentials_and_is_not_quoted(verb, key, serve):
+    acme = wire(serve(lambda handler: say(handler, 200, b"{}")))
+
+    with pytest.raises(BadCredentials) as refused:
+        getattr(acme, verb)("POST", "/run", headers={"x-key": key})
+
+    assert KEY not in "".join(traceback.format_exception(refused.value))
+
+
+def test_a_base_url_that_is_no_address_sends_nothing():
+    with pytest.raises(Unavailable) as refused:
+        wire("api.acme.example").buy("POST", "/run", json={})
+
+    assert refused.value.billed is Billed.NO
+
+
+def test_an_answer_that_trickles_is_left_before_it_has_even_begun(serve, monkeypatch):
+    monkeypatch.setattr(wire_module, "ANSWER_S", 0.3)
+    patience = threading.Event()
+
+    def answer(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nx-slow: ")
+        while not patience.wait(0.05):
+            handler.wfile.write(b"a")
+
+    acme = wire(serve(answer))
+    watchdog = threading.Timer(5, patience.set)
+    watchdog.start()
+    with pytest.raises(Unavailable):
+        acme.ask("GET", "/state")
+
+    assert not patience.is_set()
+    patience.set()
+    watchdog.cancel()
+    watchdog.join()
+
+
+@pytest.mark.parametrize("verb", ["ask", "buy"])
 def test_an_endless_answer_is_left(verb, monkeypatch):
     monkeypatch.setattr(wire_module, "MOST_BYTES", 1000)
     acme = mocked(lambda _: httpx.Response(200, content=b"x" * 2000))
@@ -367,6 +408,35 @@ def test_a_redirect_to_a_private_address_is_not_followed(serve):
         wire(outside).download(outside + "/0.png")
 
     assert visits == []
+
+
+def test_what_comes_with_a_redirect_is_not_read(serve):
+    written = []
+
+    def answer(handler):
+        if handler.path == "/0.png":
+            return say(handler, 200, PNG)
+        handler.send_response(302)
+        handler.send_header("location", "/0.png")
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(64):
+                handler.wfile.write(bytes(1024 * 1024))
+                written.append(1)
+        return None
+
+    url = serve(answer)
+    content = wire(url).download(url + "/elsewhere")
+
+    assert content == PNG
+    assert len(written) < 64
+
+
+def test_a_redirect_in_a_circle_is_left():
+    acme = mocked(lambda request: httpx.Response(302, headers={"location": str(request.url)}))
+
+    with pytest.raises(Unavailable, match="redirects"):
+        acme.download("https://cdn.acme.example/0.png")
 
 
 def test_a_host_that_was_named_may_be_private(serve):
