@@ -219,11 +219,11 @@ def are_open() -> ColumnElement[bool]:
     )
 
 
-def was_written_off() -> ColumnElement[bool]:
-    """SQL: an answer about a job's row was lost, and by decision it was to be bought again."""
+def may_have_cost() -> ColumnElement[bool]:
+    """SQL: an attempt of a job's row has ended that was billed, or about which nobody knows."""
     return (
         select(Attempt.id)
-        .where(Attempt.job_id == Job.id, Attempt.state == AttemptState.WRITTEN_OFF)
+        .where(Attempt.job_id == Job.id, Attempt.billed != Billed.NO)
         .correlate(Job)  # the statement around it may look at attempts too
         .exists()
     )

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from models.attempt import Attempt
-from models.attempts import was_written_off
+from models.attempts import may_have_cost
 from models.breaker import Breaker
 from models.campaign import Campaign
 from models.errors import NotFound
@@ -440,7 +440,8 @@ def jobs_in_hands(session: Session, worker_id: int) -> list[Row[Any]]:
 def unheld_kills(session: Session, limit: int) -> list[Row[Any]]:
     """Killed jobs that no worker runs, oldest first.
 
-    (id, claim, attempt_id, attempt_uuid, provider, ticket, was_written_off, waited) of each.
+    (id, claim, attempt_id, attempt_uuid, provider, ticket, was_fetched, may_have_cost, waited) of each.
+    `was_fetched`: somebody has begun to fetch the picture already; `may_have_cost`: an earlier attempt may.
     """
     waited = func.clock_timestamp() - Job.kill_requested_at
     rows: Result[Any] = session.execute(
@@ -451,7 +452,8 @@ def unheld_kills(session: Session, limit: int) -> list[Row[Any]]:
             Attempt.uuid.label("attempt_uuid"),
             Attempt.provider,
             Attempt.ticket,
-            was_written_off().label("was_written_off"),
+            _was_fetched().label("was_fetched"),
+            may_have_cost().label("may_have_cost"),
             waited.label("waited"),
         )
         .outerjoin(Attempt, _is_open_attempt_of_job())
@@ -460,6 +462,19 @@ def unheld_kills(session: Session, limit: int) -> list[Row[Any]]:
         .limit(limit)
     )
     return list(rows)
+
+
+def _was_fetched() -> ColumnElement[bool]:
+    return (
+        select(JobEvent.seq)
+        .where(
+            JobEvent.job_id == Job.id,
+            JobEvent.attempt_id == Attempt.id,
+            JobEvent.status == Status.POSTPROCESS_START,
+        )
+        .correlate(Job, Attempt)
+        .exists()
+    )
 
 
 def overdue_kills(session: Session) -> Sequence[UUID]:

@@ -480,7 +480,7 @@ def cancel(session: Session, job_id: int) -> bool:
             outcome=Outcome.CANCELLED,
             finished_at=func.clock_timestamp(),
             stopped_how=case(
-                (attempts.was_written_off(), StopOutcome.UNKNOWN.value), else_=StopOutcome.NEVER_STARTED.value
+                (attempts.may_have_cost(), StopOutcome.UNKNOWN.value), else_=StopOutcome.NEVER_STARTED.value
             ),
             reason="cancelled",
         )
@@ -538,8 +538,12 @@ def _end_killed(
 
 
 def spare(session: Session, job_id: int) -> None:
-    """Withdraw the intent to kill: the picture was finished first, and is only to be fetched."""
-    session.execute(update(Job).where(Job.id == job_id, Job.outcome.is_(None)).values(kill_requested_at=None))
+    """Withdraw the intent to kill: the picture was finished first, and is only to be fetched, now."""
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.outcome.is_(None))
+        .values(kill_requested_at=None, run_at=func.least(Job.run_at, func.clock_timestamp()))
+    )
 
 
 def cancel_late_ticket(session: Session, attempt_id: int) -> None:

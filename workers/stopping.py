@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from models import queries, transitions
 from models.attempt import Attempt
-from models.lifecycle import OPEN_ATTEMPTS, AttemptState, StopOutcome
+from models.lifecycle import OPEN_ATTEMPTS, Billed, StopOutcome
 from providers.base import CancelOutcome, Done, Ticket
 from providers.errors import ProviderError, ProviderFault
 from workers.running import StopReason
@@ -51,9 +51,9 @@ def killed_unsent(turn: Turn, attempt_id: int | None = None) -> FinishedEarly:
 
 
 def _may_have_cost(attempt: Attempt) -> bool:
-    """Whether its answer was lost: written off, or still open without one."""
+    """Whether nobody can say that it was not billed; it may still be open."""
     is_open = attempt.state in OPEN_ATTEMPTS and attempt.finished_at is None
-    return is_open or attempt.state is AttemptState.WRITTEN_OFF
+    return is_open or attempt.billed not in {Billed.NO, None}
 
 
 def heed(work: Work, ticket: Ticket | None) -> Done | None:

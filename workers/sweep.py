@@ -4,6 +4,7 @@ Every duty is safe to repeat and to run twice at once.
 """
 
 import logging
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Literal
@@ -30,6 +31,9 @@ KILLS_AT_ONCE = 50
 
 KEEP_CANCELLING = timedelta(minutes=2)
 """A provider that does not answer is asked again for so long, before the job ends as not cancellable."""
+
+HANGS_AFTER_S = 3.0
+"""A provider that takes so long to give no answer is asked once in a sweep: dead workers wait meanwhile."""
 
 logger = logging.getLogger("darkroom.sweep")
 
@@ -102,9 +106,10 @@ def finish_kills(database: Database, providers: Mapping[str, Provider]) -> int:
     with database.transaction() as session:
         waiting = queries.unheld_kills(session, limit=KILLS_AT_ONCE)
     spared = 0
+    silent: set[str] = set()
     for job in waiting:
         try:
-            spared += _finish_kill(database, providers, job)
+            spared += _finish_kill(database, providers, silent, job)
         except StaleTransition:
             logger.info("A killed job found a worker.", extra={"event": "kill_deferred", "job_id": job.id})
         except Exception:
@@ -113,9 +118,11 @@ def finish_kills(database: Database, providers: Mapping[str, Provider]) -> int:
     return spared
 
 
-def _finish_kill(database: Database, providers: Mapping[str, Provider], job: Row[Any]) -> bool:
+def _finish_kill(
+    database: Database, providers: Mapping[str, Provider], silent: set[str], job: Row[Any]
+) -> bool:
     """End one job, or leave it for the next sweep; True if its picture was finished first."""
-    how = _stop_at_provider(providers.get(job.provider), job)
+    how = _stop_at_provider(providers.get(job.provider), silent, job)
     if how is None:
         return False
     with database.transaction() as session:
@@ -127,32 +134,45 @@ def _finish_kill(database: Database, providers: Mapping[str, Provider], job: Row
 
 
 def _stop_at_provider(
-    provider: Provider | None, job: Row[Any]
+    provider: Provider | None, silent: set[str], job: Row[Any]
 ) -> StopOutcome | Literal[CancelOutcome.FINISHED_FIRST] | None:
-    """What became of it there; None when the provider has not said yet."""
+    """What became of it there; None when the provider has not said yet.
+
+    A provider that hangs is put on the list of the `silent`, and no other job of this sweep waits for it.
+    """
     if job.attempt_id is None:
-        return StopOutcome.UNKNOWN if job.was_written_off else StopOutcome.NEVER_STARTED
+        return StopOutcome.UNKNOWN if job.may_have_cost else StopOutcome.NEVER_STARTED
     # Without a ticket it is held, or its worker died between the intent and the ticket.
     unheard = StopOutcome.UNKNOWN if job.ticket is None else StopOutcome.CANNOT_CANCEL
     if provider is None:
         return unheard
+    unanswered = None if job.waited < KEEP_CANCELLING else unheard
+    if job.provider in silent:
+        return unanswered
+    asked_at = time.monotonic()
     try:
-        ticket = job.ticket or _found(provider, job)
-        if ticket is None:
-            return unheard
-        match provider.cancel(ticket):
-            case CancelOutcome.CANCELLED:
-                return StopOutcome.CANCELLED
-            case CancelOutcome.FINISHED_FIRST:
-                return CancelOutcome.FINISHED_FIRST
-            case CancelOutcome.CANNOT_CANCEL:
-                return StopOutcome.CANNOT_CANCEL
+        return _stopped(provider, job)
     except ProviderError as exc:
         logger.warning(
             "Could not cancel.", extra={"event": "cancel_failed", "job_id": job.id, "error": exc.code}
         )
-        may_answer_yet = isinstance(exc, ProviderFault) and job.waited < KEEP_CANCELLING
-        return None if may_answer_yet else unheard
+        if time.monotonic() - asked_at > HANGS_AFTER_S:
+            silent.add(job.provider)
+        return unanswered if isinstance(exc, ProviderFault) else unheard
+
+
+def _stopped(provider: Provider, job: Row[Any]) -> StopOutcome | Literal[CancelOutcome.FINISHED_FIRST]:
+    ticket = job.ticket or _found(provider, job)
+    if ticket is None:
+        return StopOutcome.UNKNOWN
+    match provider.cancel(ticket):
+        case CancelOutcome.CANCELLED:
+            return StopOutcome.CANCELLED
+        case CancelOutcome.FINISHED_FIRST if not job.was_fetched:
+            return CancelOutcome.FINISHED_FIRST
+        case CancelOutcome.FINISHED_FIRST | CancelOutcome.CANNOT_CANCEL:
+            # Fetched in vain, or it would not wait here: spared each time, it could never be stopped.
+            return StopOutcome.CANNOT_CANCEL
 
 
 def _found(provider: Provider, job: Row[Any]) -> Ticket | None:

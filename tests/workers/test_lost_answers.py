@@ -10,8 +10,8 @@ import pytest
 from models import transitions
 from models.job import Job
 from models.lifecycle import AttemptState, OnUnknown, Outcome, Status, StopOutcome
-from providers.base import CancelOutcome, LostAnswer, Running
-from providers.errors import BadCredentials, SubmissionUnknown, Unavailable
+from providers.base import CancelOutcome, Failed, LostAnswer, Running
+from providers.errors import BadCredentials, GenerationFailed, SubmissionUnknown, Unavailable
 from workers import asking, lost_answers, stopping
 from workers.generate import generate
 from workers.running import StopReason, StopSignal
@@ -320,6 +320,19 @@ def test_a_kill_between_two_purchases_does_not_say_that_nothing_was_bought(desk,
     job, _ = desk.read(job_id)
     assert job.stopped_how is StopOutcome.UNKNOWN
     assert len(provider.submitted) == 1
+
+
+def test_a_kill_after_a_failure_that_may_have_cost_money_does_not_say_that_nothing_was_bought(
+    desk, provider, enqueue, killed
+):
+    job_id = enqueue(on_unknown=OnUnknown.RESEND)
+    provider.on_check = lambda: Failed(GenerationFailed("it broke"), None)
+    desk.run(job_id)
+
+    desk.run(job_id, killed)
+
+    job, _ = desk.read(job_id)
+    assert job.stopped_how is StopOutcome.UNKNOWN
 
 
 # --- kill -9 at every line -----------------------------------------------------------------------------

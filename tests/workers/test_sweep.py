@@ -267,7 +267,7 @@ def _dead(database) -> list[int]:
         return [row.id for row in queries.dead_workers(session)]
 
 
-def _waiting_with_a_ticket(bench, claim, worker_id) -> None:
+def _waiting_with_a_ticket(bench, claim, worker_id, put_aside=timedelta(0)) -> None:
     """Killed, and nobody holds it."""
     with bench.database.transaction() as session:
         transitions.accept(session, claim, worker_id)
@@ -275,7 +275,7 @@ def _waiting_with_a_ticket(bench, claim, worker_id) -> None:
         transitions.end_preprocess(session, claim)
         attempt = transitions.assign(session, claim, provider="sandbox", remote_id="sandbox")
         transitions.record_ticket(session, attempt.id, {"id": str(claim.job_id)})
-        transitions.hand_over(session, claim, attempt.id, "shutting down", timedelta(0))
+        transitions.hand_over(session, claim, attempt.id, "shutting down", put_aside)
         transitions.request_kill(session, claim.job_id)
 
 
@@ -329,6 +329,83 @@ def test_a_picture_finished_before_the_kill_is_fetched_after_all(bench, provider
     generate(bench, dispatched(claim.job_id), worker_id, StopSignal())
     with bench.database.transaction() as session:
         assert queries.job(session, claim.job_id).outcome is Outcome.SUCCEEDED
+
+
+def test_a_spared_job_is_fetched_at_once(bench, provider, dispatched, worker_id):
+    claim = dispatched()
+    _waiting_with_a_ticket(bench, claim, worker_id, put_aside=timedelta(hours=1))
+    provider.cancel_outcome = CancelOutcome.FINISHED_FIRST
+
+    sweep.finish_kills(bench.database, bench.providers)
+
+    with bench.database.transaction() as session:
+        job = queries.job(session, claim.job_id)
+        assert job.run_at <= session.execute(select(func.clock_timestamp())).scalar_one()
+
+
+def test_a_finished_picture_that_cannot_be_fetched_does_not_keep_its_job_alive_for_ever(
+    bench, provider, dispatched, worker_id
+):
+    provider.cancel_outcome = CancelOutcome.FINISHED_FIRST
+    provider.on_fetch = _silence
+    claim = dispatched()
+    stop = StopSignal()
+    stop.wait = lambda _seconds: False
+    generate(bench, claim, worker_id, stop)
+    with bench.database.transaction() as session:
+        transitions.request_kill(session, claim.job_id)
+
+    sweep.finish_kills(bench.database, bench.providers)
+
+    with bench.database.transaction() as session:
+        job = queries.job(session, claim.job_id)
+    assert (job.outcome, job.stopped_how) == (Outcome.KILLED, StopOutcome.CANNOT_CANCEL)
+
+
+def _silence():
+    raise Unavailable("no answer")
+
+
+@pytest.fixture
+def hanging(provider, monkeypatch):
+    """A provider that takes half a minute to give no answer to a cancel; the tickets it was asked about."""
+    now = [0.0]
+    asked = []
+
+    def cancel(ticket):
+        asked.append(ticket)
+        now[0] += 30
+        raise Unavailable("timed out")
+
+    monkeypatch.setattr(sweep.time, "monotonic", lambda: now[0])
+    provider.cancel = cancel
+    return asked
+
+
+def test_a_provider_that_hangs_holds_up_a_sweep_once(bench, hanging, dispatched, worker_id):
+    claims = [dispatched() for _ in range(3)]
+    for claim in claims:
+        _waiting_with_a_ticket(bench, claim, worker_id)
+
+    sweep.finish_kills(bench.database, bench.providers)
+
+    assert hanging == [{"id": str(claims[0].job_id)}]
+    assert {_status(bench.database, claim) for claim in claims} == {Status.QUEUE}
+
+
+def test_what_hangs_for_too_long_ends_without_being_asked_for_each_job(
+    bench, hanging, dispatched, worker_id, monkeypatch
+):
+    monkeypatch.setattr(sweep, "KEEP_CANCELLING", timedelta(0))
+    claims = [dispatched() for _ in range(3)]
+    for claim in claims:
+        _waiting_with_a_ticket(bench, claim, worker_id)
+
+    sweep.finish_kills(bench.database, bench.providers)
+
+    with bench.database.transaction() as session:
+        how = {queries.job(session, claim.job_id).stopped_how for claim in claims}
+    assert (how, len(hanging)) == ({StopOutcome.CANNOT_CANCEL}, 1)
 
 
 def test_a_job_that_a_worker_has_just_taken_is_the_workers_to_stop(bench, dispatched, worker_id):
@@ -416,6 +493,26 @@ def test_a_job_that_was_written_off_once_may_have_cost_money_when_it_is_killed(b
 
     with bench.database.transaction() as session:
         assert queries.job(session, claim.job_id).stopped_how is StopOutcome.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("billed", "how"), [(Billed.UNKNOWN, StopOutcome.UNKNOWN), (Billed.NO, StopOutcome.NEVER_STARTED)]
+)
+def test_an_attempt_that_failed_may_have_cost_money_too(bench, dispatched, worker_id, billed, how):
+    claim = dispatched()
+    with bench.database.transaction() as session:
+        transitions.accept(session, claim, worker_id)
+        transitions.start_preprocess(session, claim)
+        transitions.end_preprocess(session, claim)
+        attempt = transitions.assign(session, claim, provider="sandbox", remote_id="sandbox")
+        failure = Failure("generation_failed", "it broke", billed=billed)
+        transitions.retry(session, claim, attempt.id, failure, timedelta(0))
+        transitions.request_kill(session, claim.job_id)
+
+    sweep.finish_kills(bench.database, bench.providers)
+
+    with bench.database.transaction() as session:
+        assert queries.job(session, claim.job_id).stopped_how is how
 
 
 def _in_doubt(bench, claim, worker_id) -> str:
