@@ -130,6 +130,7 @@ def _verdict(work: Work, error: ProviderError) -> _Verdict:
             candidates(job, [offer.provider for offer in on], failures),
             tried=failures,
             shut=breakers.shut(session, job.model_slug),
+            failed_here=failures[here].count if here in failures else 0,
             counted_attempts=queries.counted_attempts(session, job.id) + trouble.counts,
             on_unknown=job.on_unknown,
             jitter=random.random(),  # noqa: S311 - spreads retries

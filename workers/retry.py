@@ -27,6 +27,10 @@ ATTEMPTS_BESIDES_OFFERS = 2
 FIRST_DELAY_S = 2.0
 LONGEST_DELAY_S = 300.0
 RATE_LIMIT_DELAY_S = 5.0
+LONGEST_TOLD_S = 120.0
+"""A job that is told to wait each time it comes waits longer, up to this: thousands may knock at one door."""
+
+SHORTEST_ASKED_S = 1.0  # `Retry-After: 0`, or a date that our clock has passed, must not go round in circles
 LONGEST_ASKED_S = 3600.0  # a provider may ask for less, but not for a year
 
 
@@ -81,6 +85,7 @@ def after_failure(
     *,
     tried: Collection[str],
     shut: Collection[str],
+    failed_here: int,
     counted_attempts: int,
     on_unknown: OnUnknown,
     jitter: float,
@@ -94,6 +99,7 @@ def after_failure(
             turned off meanwhile.
         tried: providers at which the job has failed before.
         shut: providers whose breaker lets nobody through now.
+        failed_here: earlier attempts of the job that failed at this provider.
         counted_attempts: attempts that were used up, the latest included if it counts.
         on_unknown: the job's policy about what may have cost money.
         jitter: 0..1, chosen by the caller; spreads retries that failed together.
@@ -108,7 +114,7 @@ def after_failure(
         return None
     if any(name not in tried and name not in shut for name in others):
         return Onward(timedelta(0), elsewhere=True)
-    return Onward(_backoff(trouble, counted_attempts, jitter), elsewhere=False)
+    return Onward(_backoff(trouble, failed_here, counted_attempts, jitter), elsewhere=False)
 
 
 def _may_buy_again(billed: Billed, on_unknown: OnUnknown) -> bool:
@@ -121,11 +127,19 @@ def _may_buy_again(billed: Billed, on_unknown: OnUnknown) -> bool:
             return False
 
 
-def _backoff(trouble: Trouble, counted_attempts: int, jitter: float) -> timedelta:
+def _backoff(trouble: Trouble, failed_here: int, counted_attempts: int, jitter: float) -> timedelta:
     """How long everybody is left alone."""
-    if trouble.retry_after_s is not None:
-        return timedelta(seconds=min(LONGEST_ASKED_S, trouble.retry_after_s) * (1 + 0.1 * jitter))
+    asked_s = trouble.retry_after_s
+    if asked_s is not None:
+        asked_s = min(LONGEST_ASKED_S, max(SHORTEST_ASKED_S, asked_s))
+        grown_s = asked_s if trouble.counts else _grown(asked_s, failed_here)
+        return timedelta(seconds=grown_s * (1 + 0.1 * jitter))
     if not trouble.counts:
-        return timedelta(seconds=RATE_LIMIT_DELAY_S * (0.5 + jitter))
+        return timedelta(seconds=_grown(RATE_LIMIT_DELAY_S, failed_here) * (0.5 + jitter))
     doublings = min(max(0, counted_attempts - 1), 10)  # far beyond the longest
     return timedelta(seconds=min(LONGEST_DELAY_S, FIRST_DELAY_S * 2**doublings) * (0.5 + 0.5 * jitter))
+
+
+def _grown(first_s: float, times: int) -> float:
+    """Twice as long each time; never shorter than at first."""
+    return max(first_s, min(LONGEST_TOLD_S, first_s * 2.0 ** min(times, 10)))

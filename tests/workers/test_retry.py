@@ -35,7 +35,14 @@ PLAIN = trouble_of(Unavailable("503"))
 
 def _onward(trouble: Trouble, offers=("wiro", "runware"), **given) -> Onward | None:
     """After a first failure at wiro."""
-    facts = {"tried": (), "shut": (), "counted_attempts": 1, "on_unknown": OnUnknown.HOLD, "jitter": 1.0}
+    facts = {
+        "tried": (),
+        "shut": (),
+        "failed_here": 0,
+        "counted_attempts": 1,
+        "on_unknown": OnUnknown.HOLD,
+        "jitter": 1.0,
+    }
     return after_failure(trouble, "wiro", offers, **(facts | given))
 
 
@@ -169,6 +176,27 @@ def test_being_told_to_wait_uses_up_nothing():
     )
 
 
+@pytest.mark.parametrize(
+    ("asked_s", "waits_s"),
+    [
+        (None, [5, 10, 20, 40, 80, 120, 120]),
+        (7, [7, 14, 28, 56, 112, 120, 120]),
+        (900, [900, 900]),
+        # nothing, or a date that our clock has passed
+        (0, [1, 2, 4]),
+    ],
+)
+def test_who_is_told_to_wait_again_and_again_waits_longer(asked_s, waits_s):
+    told = trouble_of(RateLimited("429", retry_after_s=asked_s))
+
+    onwards = [
+        _onward(told, ["wiro"], failed_here=times, jitter=0.5 if asked_s is None else 0.0)
+        for times in range(len(waits_s))
+    ]
+
+    assert [onward and onward.delay.total_seconds() for onward in onwards] == waits_s
+
+
 SOME = st.lists(st.sampled_from(["wiro", "runware", "bfl", "vtrix"]), unique=True)
 
 
@@ -187,6 +215,7 @@ SOME = st.lists(st.sampled_from(["wiro", "runware", "bfl", "vtrix"]), unique=Tru
         {
             "tried": SOME,
             "shut": SOME,
+            "failed_here": st.integers(0, 10**6),
             "counted_attempts": st.integers(0, 1000),
             "on_unknown": st.sampled_from(OnUnknown),
             "jitter": st.floats(0, 1),
