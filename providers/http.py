@@ -244,13 +244,11 @@ class Wire:
             yield
         except reach.PrivateAddress as exc:
             raise MalformedResponse(f"{self._provider} leads to a private address: {exc}") from exc
-        except httpx.InvalidURL as exc:
-            raise MalformedResponse(
-                f"{self._provider} gave an address that is none: {shortened(str(exc))}"
-            ) from exc
         except UnicodeEncodeError:
             # Without the cause: it quotes the key.
             raise BadCredentials(f"{self._provider}'s key has characters that no header can carry") from None
+        except (httpx.InvalidURL, UnicodeError) as exc:
+            raise self._nowhere(exc) from exc
 
     def _exchange(self, client: httpx.Client, request: httpx.Request) -> Answer:
         response = client.send(request, stream=True)
@@ -297,7 +295,10 @@ class Wire:
     def _followed(self, request: httpx.Request) -> httpx.Response:
         """The answer after the redirects; what comes with each is not read, where httpx reads all of it."""
         for _ in range(MOST_REDIRECTS + 1):
-            response = self._client.send(request, stream=True)
+            try:
+                response = self._client.send(request, stream=True)
+            except UnicodeError as exc:
+                raise self._nowhere(exc) from exc
             if response.next_request is None:
                 return response
             response.close()
@@ -322,6 +323,9 @@ class Wire:
     def _unspeakable(self) -> BadCredentials:
         """Without its cause, which quotes the key."""
         return BadCredentials(f"{self._provider}: the request cannot be said in HTTP; is the key right?")
+
+    def _nowhere(self, exc: Exception) -> MalformedResponse:
+        return MalformedResponse(f"{self._provider} gave an address that is none: {shortened(str(exc))}")
 
     def _unreachable(self, exc: httpx.RequestError) -> ProviderError:
         if isinstance(exc.__cause__, reach.PrivateAddress):

@@ -165,7 +165,7 @@ class _Timed(httpcore.NetworkStream):
 def _addresses(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as exc:
+    except (OSError, UnicodeError) as exc:  # the latter of a name that can be none, such as `a..b`
         raise httpcore.ConnectError(f"{host} could not be looked up: {exc}") from exc
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 

@@ -105,7 +105,7 @@ class Provider(HttpProvider):
         """Whether a URL that a person gave is one of BFL's: nobody else says what became of a task."""
         home = self._wire.base_url
         return web_address(url) is not None and (
-            may_see_the_key(url, home) or httpx.URL(url).host in reach.trusted_hosts(home, ())
+            may_see_the_key(url, home) or _host(url) in reach.trusted_hosts(home, ())
         )
 
     def _result_of(self, task_id: str) -> str:
@@ -120,13 +120,20 @@ def may_see_the_key(url: str, base_url: str) -> bool:
 
     Never unencrypted, unless that is how it was sent in the first place.
     """
+    there, home = _host(url), _host(base_url)
+    if there is None or home is None:
+        return False
+    if httpx.URL(url).scheme != "https" and httpx.URL(base_url).scheme == "https":
+        return False
+    return there == home or (_is_home(there) and _is_home(home))
+
+
+def _host(url: str) -> str | None:
+    """The host of a URL; None when it is no URL, or its host can be none."""
     try:
-        there, home = httpx.URL(url), httpx.URL(base_url)
-    except httpx.InvalidURL:
-        return False
-    if there.scheme != "https" and home.scheme == "https":
-        return False
-    return there.host == home.host or (_is_home(there.host) and _is_home(home.host))
+        return httpx.URL(url).host
+    except (httpx.InvalidURL, UnicodeError):
+        return None
 
 
 def _is_home(host: str) -> bool:

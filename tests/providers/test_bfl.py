@@ -465,6 +465,8 @@ def test_a_task_of_another_region_is_adopted_by_its_polling_url(bfl):
         "https://api.eu2.bfl.ai/v1/get_result",
         "https://api.eu2.bfl.ai/v1/get_result?id=../x",
         "https://[",
+        "https://api.eu2.bfl.ai/v1/get_result?id=task-1\n",
+        "https://xn--zzz-/v1/get_result?id=task-1",
         "task 1",
         "",
     ],

@@ -352,6 +352,28 @@ def test_a_picture_in_a_data_uri_is_read_and_a_broken_one_is_not():
         acme.download("data:image/png;base64,iVBOR!")
 
 
+ODD_HOSTS = ["a..b", "a" * 64 + ".example", ".", "xn--zzzzzz-"]
+
+
+@pytest.mark.parametrize("host", ODD_HOSTS)
+@pytest.mark.parametrize("verb", ["ask", "buy", "download"])
+def test_a_host_that_can_be_none_is_an_error_of_ours(host, verb):
+    acme = wire("https://api.acme.example")
+
+    with pytest.raises((MalformedResponse, Unavailable)):
+        acme.download(f"http://{host}/x") if verb == "download" else getattr(acme, verb)(
+            "GET", f"http://{host}/x"
+        )
+
+
+@pytest.mark.parametrize("host", ODD_HOSTS)
+def test_a_redirect_to_a_host_that_can_be_none_is_an_error_of_ours(host, serve):
+    url = serve(lambda handler: say(handler, 302, b"", location=f"http://{host}/x"))
+
+    with pytest.raises((MalformedResponse, Unavailable)):
+        wire(url).download(url + "/0.png")
+
+
 # --- addresses --------------------------------------------------------------------------------------
 
 PRIVATE = [
