@@ -25,10 +25,10 @@ up: $(INSTALLED) ## run the whole stack in the foreground; Ctrl-C drains and sto
 	@$(BIN)/darkroom up
 
 test: $(INSTALLED) ## run the whole suite, acceptance included (PYTEST_ARGS="-k retry -x")
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 test-fast: $(INSTALLED) ## run the suite without the acceptance tests
-	$(BIN)/pytest -m "not (acceptance or gpu or live or benchmark)" $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 -m "not (acceptance or gpu or live or benchmark)" $(PYTEST_ARGS)
 
 check: $(INSTALLED) ## format, lint, types, architecture and migrations
 	$(BIN)/ruff format --check .

@@ -23,6 +23,14 @@ from models.transitions import EnqueuedJob, NewJob
 MODEL = "black-forest-labs/flux-pro-1-1"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One after the other: each wants the machine's processes to itself, as far as there are any to spare."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.xdist_group("acceptance"))
+
+
 @dataclass
 class Town:
     """A database, a Redis, and the worker processes a test starts."""
