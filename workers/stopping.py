@@ -95,9 +95,20 @@ def stop_at_provider(work: Work, ticket: Ticket) -> Done | StopOutcome:
 
 
 def cancel_if_nobody_wants_it(work: Work, ticket: Ticket) -> None:
-    """While the provider took its time the job was given away, which is well, or ended."""
-    job = work.turn.write(lambda session: queries.job(session, work.job.id))
-    if job.outcome is not None and cancel(work, ticket) is CancelOutcome.CANCELLED:
+    """While the provider took its time the job was given away, which is well; or bought again, or ended."""
+
+    def is_wanted(session: Session) -> bool:
+        attempts = {one.id: one for one in queries.attempts(session, work.job.id)}
+        lives = queries.job(session, work.job.id).outcome is None
+        # Not only this very ticket: where one key is one purchase, two may lead to the same picture.
+        return lives and attempts[work.attempt.id].ticket is not None
+
+    if work.turn.write(is_wanted):
+        return
+    # Perhaps it is stored nowhere else, and costs money: a person may want to look it up at the provider.
+    fields = work.turn.fields(event="ticket_unwanted", attempt_id=work.attempt.id, ticket=ticket)
+    logger.warning("A ticket came that nobody wants any more.", extra=fields)
+    if cancel(work, ticket) is CancelOutcome.CANCELLED:
         work.turn.write(lambda session: transitions.cancel_late_ticket(session, work.attempt.id))
 
 

@@ -335,6 +335,48 @@ def test_a_kill_after_a_failure_that_may_have_cost_money_does_not_say_that_nothi
     assert job.stopped_how is StopOutcome.UNKNOWN
 
 
+@pytest.mark.parametrize("answer", [CancelOutcome.CANCELLED, CancelOutcome.CANNOT_CANCEL])
+def test_a_ticket_that_comes_after_its_attempt_was_written_off_is_stopped_and_told(
+    desk, provider, enqueue, answer, caplog
+):
+    provider.on_lost_answer = LostAnswer.NOBODY_KNOWS
+    provider.cancel_outcome = answer
+    job_id = enqueue(on_unknown=OnUnknown.RESEND)
+
+    def taken_for_dead() -> None:
+        provider.on_answer = lambda: None
+        with desk.bench.database.transaction() as session:
+            transitions.rescue(session, Job.id == job_id, "worker was silent")
+        desk.run(job_id)  # the next worker writes it off
+
+    provider.on_answer = taken_for_dead
+
+    finish = desk.run(job_id)
+
+    job, attempts = desk.read(job_id)
+    [first] = attempts
+    assert (finish.ending, job.outcome, first.state) == (Ending.LOST, None, AttemptState.WRITTEN_OFF)
+    assert provider.cancelled == [{"id": str(first.uuid)}]
+    assert [record.ticket for record in caplog.records if hasattr(record, "ticket")] == provider.cancelled
+
+
+def test_two_tickets_for_one_purchase_are_both_wanted(desk, provider, enqueue, caplog):
+    job_id = enqueue()
+
+    def answered_before() -> None:
+        [attempt] = desk.read(job_id)[1]
+        with desk.bench.database.transaction() as session:
+            transitions.rescue(session, Job.id == job_id, "worker was silent")
+            transitions.record_ticket(session, attempt.id, {"id": str(attempt.uuid), "submitted_at": 1})
+
+    provider.on_answer = answered_before
+
+    finish = desk.run(job_id)
+
+    assert (finish.ending, provider.cancelled) == (Ending.LOST, [])
+    assert [record for record in caplog.records if hasattr(record, "ticket")] == []
+
+
 # --- kill -9 at every line -----------------------------------------------------------------------------
 
 
