@@ -214,20 +214,20 @@ class Wire:
         if url.startswith("data:"):
             return self._picture(_inline(url))
         content = bytearray()
-        failure: httpx.RequestError | None = None
         began = time.monotonic()
-        for _ in range(DOWNLOAD_TRIES):
+        for tries_left in reversed(range(DOWNLOAD_TRIES)):
             try:
                 self._continue(url, headers or {}, content)
                 return self._picture(bytes(content))
             except _TooMuch as exc:
+                content.clear()
                 raise MalformedResponse(f"{self._provider}: {exc}") from exc
             except httpx.RequestError as exc:
-                failure = exc
-                if isinstance(exc.__cause__, reach.PrivateAddress) or time.monotonic() - began > ANSWER_S:
-                    break
-        assert failure is not None  # noqa: S101 - the loop ends by returning, or with a failure
-        raise self._unreachable(failure) from failure
+                is_private = isinstance(exc.__cause__, reach.PrivateAddress)
+                if is_private or not tries_left or time.monotonic() - began > ANSWER_S:
+                    content.clear()
+                    raise self._unreachable(exc) from exc
+        raise AssertionError("unreachable: the last try returns or raises")
 
     # --- below the two verbs -------------------------------------------------------------------------
 
@@ -252,9 +252,13 @@ class Wire:
 
     def _exchange(self, client: httpx.Client, request: httpx.Request) -> Answer:
         response = client.send(request, stream=True)
+        body = bytearray()
         try:
-            body = bytearray()
             _read(response, body)
+        except BaseException:
+            # The error remembers this frame, and may be remembered long: not with megabytes in its hands.
+            body.clear()
+            raise
         finally:
             response.close()
         return self._answer(response, bytes(body))

@@ -32,6 +32,17 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
 KEY = "sk-a-very-secret-key"
 
 
+class Drops(httpx.SyncByteStream):
+    """A body that comes piece by piece."""
+
+    def __init__(self, piece, count):
+        self._piece, self._count = piece, count
+
+    def __iter__(self):
+        for _ in range(self._count):
+            yield self._piece
+
+
 @pytest.fixture
 def serve():
     """`serve(answer) -> base_url` of a real server; `answer(handler)` writes whatever it likes."""
@@ -266,6 +277,28 @@ def test_an_endless_answer_is_left(verb, monkeypatch):
 
     with pytest.raises(SubmissionUnknown if verb == "buy" else MalformedResponse):
         getattr(acme, verb)("POST", "/run")
+
+
+@pytest.mark.parametrize("verb", ["ask", "buy", "download"])
+def test_an_error_holds_nothing_of_the_answer_that_was_too_long(verb, monkeypatch):
+    monkeypatch.setattr(wire_module, "MOST_BYTES", 1_000_000)
+    acme = mocked(lambda _: httpx.Response(200, stream=Drops(b"x" * 10_000, 200)))
+
+    with pytest.raises((SubmissionUnknown, MalformedResponse)) as left:
+        acme.download("https://cdn.acme.example/0.png") if verb == "download" else getattr(acme, verb)(
+            "GET", "/x"
+        )
+
+    held = [len(value) for value in _remembered(left.value) if isinstance(value, bytes | bytearray)]
+    assert max(held, default=0) <= 10_000
+
+
+def _remembered(error):
+    """The locals of every frame that an error and its causes remember."""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            yield from frame.f_locals.values()
+        error = error.__cause__
 
 
 def test_a_compressed_bomb_is_left(monkeypatch):
