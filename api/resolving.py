@@ -14,7 +14,7 @@ from api import accounts
 from api.dependencies import Services
 from api.names import job_called
 from api.schemas import How
-from models import transitions
+from models import attempts, queries, transitions
 from models.job import Job
 from models.lifecycle import Outcome, Status
 from providers.base import Ticket
@@ -96,7 +96,22 @@ def _decision(services: Services, provider: str, how: How, remote_id: str | None
             return transitions.give_up
         case How.FOUND:
             ticket = _ticket(services, provider, remote_id or "")
-            return lambda session, job_id: transitions.adopt(session, job_id, ticket)
+            return lambda session, job_id: _adopt(session, job_id, provider, ticket)
+
+
+def _adopt(session: Session, job_id: int, provider: str, ticket: Ticket) -> bool:
+    """Go on with a request that is no other job's: two jobs would share one picture, and one bill."""
+    owner = attempts.owner_of(session, provider, ticket)
+    if owner is not None:
+        raise CannotAdopt(_owned(session, job_id, provider, owner))
+    return transitions.adopt(session, job_id, ticket)
+
+
+def _owned(session: Session, job_id: int, provider: str, owner_id: int) -> str:
+    """Names the owner only to its own project."""
+    owner, mine = queries.job(session, owner_id), queries.job(session, job_id)
+    name = f"job {owner_id}'s" if owner.project_id == mine.project_id else "another job's"
+    return f"That request at {provider!r} is {name} already."
 
 
 def _ticket(services: Services, provider: str, remote_id: str) -> Ticket:

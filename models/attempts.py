@@ -18,6 +18,9 @@ from models.attempt import Attempt
 from models.job import Job
 from models.lifecycle import AttemptState, Billed, Status
 
+IDENTITY = ("taskid", "task_uuid", "id")
+"""What the providers' tickets call their own id of a request."""
+
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
@@ -138,6 +141,28 @@ def give_ticket(session: Session, which: ColumnElement[bool], ticket: Mapping[st
         .returning(Attempt.id)
     ).first()
     return given is not None
+
+
+def take_ticket(session: Session, attempt_id: int) -> None:
+    """Its provider knows nothing of the ticket: without it the attempt is as one whose answer was lost."""
+    session.execute(
+        update(Attempt)
+        .where(Attempt.id == attempt_id, Attempt.state == AttemptState.SUBMITTED)
+        .values(state=AttemptState.UNKNOWN, ticket=None)
+    )
+
+
+def owner_of(session: Session, provider: str, ticket: Mapping[str, Any]) -> int | None:
+    """The job whose request this is already; None when it is nobody's.
+
+    Until this unit of work ends nobody else asks the same of this provider: of two who
+    adopt one request, one does.
+    """
+    identity = {name: ticket[name] for name in IDENTITY if name in ticket}
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"adopt {provider}"))))
+    return session.scalars(
+        select(Attempt.job_id).where(Attempt.provider == provider, Attempt.ticket.contains(identity)).limit(1)
+    ).first()
 
 
 def has_late_ticket(session: Session, attempt_id: int) -> bool:

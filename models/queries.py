@@ -56,8 +56,8 @@ LATELY = timedelta(hours=1)
 LATENCY_SAMPLE = 1000
 """Finished attempts looked at, of all offers together: enough for medians, and read in milliseconds."""
 
-UNCOUNTED_CODES = ("rate_limited", "account_error", "bad_credentials", "insufficient_balance")
-"""Errors that use up no attempt: the job was told to wait, or our account there is not in order."""
+UNCOUNTED_CODES = ("rate_limited", "unavailable", "account_error", "bad_credentials", "insufficient_balance")
+"""Errors that use up no attempt: told to wait, nobody there, or our account is not in order."""
 
 KILL_OVERDUE_AFTER = timedelta(seconds=2)
 """A worker learns of a kill within a second; when the job has not stopped by now, it is told again."""

@@ -395,6 +395,13 @@ def hold(session: Session, claim: Claim, attempt_id: int, failure: Failure) -> N
     attempts.leave_in_doubt(session, attempt_id, **attempts.why(failure))
 
 
+def forget(session: Session, claim: Claim, attempt_id: int, failure: Failure) -> None:
+    """Its provider knows nothing of the ticket: the job waits for a person, as after a lost answer."""
+    attempts.lock_job_of(session, attempt_id)
+    attempts.take_ticket(session, attempt_id)
+    hold(session, claim, attempt_id, failure)
+
+
 def _answer_came_late(session: Session, claim: Claim, attempt_id: int) -> bool:
     """Whether a worker that lost its claim has left the ticket; the job then waits to go on with it.
 

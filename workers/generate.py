@@ -28,6 +28,7 @@ from models.transitions import Claim
 from providers.base import Done, Failed, GenerationRequest, Running, Ticket
 from providers.errors import (
     Billed,
+    Forgotten,
     MalformedResponse,
     OutputExpired,
     ProviderError,
@@ -240,7 +241,7 @@ def _watch(work: Work, ticket: Ticket) -> Done:
         if isinstance(progress, Done):
             return progress
         if isinstance(progress, Failed):
-            raise failing.failed_attempt(work, progress.error, progress)
+            raise _failed(work, progress)
         if is_first:
             is_first = False
             _first_sign(work, progress)
@@ -251,6 +252,13 @@ def _watch(work: Work, ticket: Ticket) -> Done:
             done = stopping.heed(work, ticket)
             if done is not None:
                 return done
+
+
+def _failed(work: Work, failed: Failed) -> FinishedEarly:
+    if not isinstance(failed.error, Forgotten):
+        return failing.failed_attempt(work, failed.error, failed)
+    failing.tell(work, failed.error)
+    return lost_answers.forgotten(work, failed.error)
 
 
 def _first_sign(work: Work, progress: Running) -> None:

@@ -21,8 +21,9 @@ from models import queries, transitions
 from models.attempts import Failure
 from models.event import JobEvent
 from models.lifecycle import AttemptState, OnUnknown, Status
+from models.transitions import Claim
 from providers.base import LostAnswer, Ticket
-from providers.errors import ProviderError, SubmissionUnknown
+from providers.errors import Forgotten, ProviderError, SubmissionUnknown, Unavailable
 from workers import asking, stopping
 from workers.failing import brought_nothing
 from workers.running import StopReason
@@ -37,6 +38,13 @@ ON_ITS_WAY = timedelta(seconds=15)
 Who is told "never heard of it" before that has been, and sends it again, may send it twice.
 """
 
+MOST_SENDS = 4
+LATELY = timedelta(minutes=10)
+"""A request that was sent so often within this time, and that its provider has never heard of, was not taken.
+
+What was sent longer ago a provider may have forgotten: that is sent again under its key, which it may know.
+"""
+
 logger = logging.getLogger("darkroom.generate")
 
 
@@ -45,7 +53,17 @@ def lost(work: Work, error: SubmissionUnknown) -> FinishedEarly:
     if work.provider.on_lost_answer is not LostAnswer.NOBODY_KNOWS:
         return _to_be_asked_for(work, error)
     if _policy(work) is OnUnknown.HOLD:
-        return _held(work, error)
+        return _held(work, error, transitions.hold)
+    return brought_nothing(work, error)
+
+
+def forgotten(work: Work, error: Forgotten) -> FinishedEarly:
+    """What follows when a provider knows nothing of its own ticket, or of one that a person gave us.
+
+    It may have made the picture and been paid: who holds what was lost holds this too.
+    """
+    if _policy(work) is OnUnknown.HOLD:
+        return _held(work, error, transitions.forget)
     return brought_nothing(work, error)
 
 
@@ -89,6 +107,9 @@ def _sent_again(work: Work, send: Callable[[], Ticket]) -> Ticket:
             f"{work.attempt.provider} has not heard of the request yet; it may still be on its way",
             ON_ITS_WAY,
         )
+    if work.turn.write(lambda session: _lost_lately(session, work.attempt.id)) >= MOST_SENDS:
+        # Else one offer that loses every answer would keep the job for ever.
+        raise Unavailable(f"{work.attempt.provider} was sent the request again and again, and knows of none")
     logger.warning("Sent a request again.", extra=work.turn.fields(event="sent_again"))
     try:
         return send()
@@ -113,6 +134,19 @@ def _quiet_for(session: Session, job_id: int) -> timedelta:
         )
     ).scalar_one()
     return quiet
+
+
+def _lost_lately(session: Session, attempt_id: int) -> int:
+    """How many answers to the request were lost lately, in turns that could say so."""
+    times: int = session.execute(
+        select(func.count()).where(
+            JobEvent.attempt_id == attempt_id,
+            JobEvent.status == Status.QUEUE,
+            JobEvent.reason.startswith(f"{SubmissionUnknown.code}:"),
+            JobEvent.at > func.clock_timestamp() - LATELY,
+        )
+    ).scalar_one()
+    return times
 
 
 def _found_before_the_end(work: Work) -> Ticket:
@@ -153,7 +187,9 @@ def _to_be_asked_for(work: Work, error: SubmissionUnknown) -> FinishedEarly:
     return FinishedEarly(Finish(Ending.HANDED_OVER, note, delay))
 
 
-def _held(work: Work, error: SubmissionUnknown) -> FinishedEarly:
+def _held(
+    work: Work, error: ProviderError, hold: Callable[[Session, Claim, int, Failure], None]
+) -> FinishedEarly:
     """Waiting for a person; unless the answer came late, to a turn that lost its claim."""
     failure = Failure(
         code=error.code,
@@ -164,13 +200,13 @@ def _held(work: Work, error: SubmissionUnknown) -> FinishedEarly:
     )
 
     def write(session: Session) -> bool:
-        transitions.hold(session, work.turn.claim, work.attempt.id, failure)
+        hold(session, work.turn.claim, work.attempt.id, failure)
         return queries.job(session, work.job.id).held_at is not None
 
     if not work.turn.write(write):
         return FinishedEarly(Finish(Ending.HANDED_OVER, "its answer came late", timedelta(0)))
     logger.warning(
-        "Held a job: the answer to a paid request was lost.",
+        "Held a job: nobody knows what became of a paid request.",
         extra=work.turn.fields(
             event="job_held", attempt_id=work.attempt.id, provider=work.attempt.provider, error=error.message
         ),

@@ -18,6 +18,7 @@ from providers.errors import (
     ProviderError,
     RateLimited,
     SubmissionUnknown,
+    Unavailable,
     Unsupported,
 )
 
@@ -44,7 +45,8 @@ class Trouble:
         may_repeat: another attempt at the same offer may succeed.
         billed: whether this one cost money.
         retry_after_s: what the provider asked for; None when it did not say.
-        counts: it uses up one of the job's attempts; being told to wait does not, nor our account's trouble.
+        counts: it uses up one of the job's attempts; being told to wait does not, nor finding nobody there,
+            nor our account's trouble.
     """
 
     is_the_jobs: bool
@@ -74,7 +76,8 @@ def trouble_of(error: ProviderError) -> Trouble:
         may_repeat=error.retryable or isinstance(error, SubmissionUnknown | Forgotten | AccountError),
         billed=error.billed,
         retry_after_s=error.retry_after_s,
-        counts=not isinstance(error, RateLimited | AccountError),
+        # Nor does finding nobody there: an outage of an hour must not fail those who came first.
+        counts=not isinstance(error, RateLimited | AccountError | Unavailable),
     )
 
 

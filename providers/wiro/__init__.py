@@ -89,7 +89,7 @@ class Provider(HttpProvider):
             InvalidParameters: it can be no id.
         """
         taskid = identifier(remote_id)
-        if taskid is None:
+        if taskid is None or not taskid.isdecimal():
             raise InvalidParameters(f"{remote_id[:100]!r} can be no task of wiro's: its ids are numbers")
         return {"taskid": taskid, "submitted_at": self._now()}
 

@@ -114,6 +114,37 @@ def test_one_that_was_found_goes_on_with_its_ticket(resolve, held, hand, bell):
     assert len(bell.jobs_at_ring) == 1
 
 
+def test_a_request_that_is_another_jobs_is_not_adopted(resolve, held, hand):
+    other = hand.queue()
+    hand.hold(other, "runware")
+    assert resolve("found", remote_id="8217").status_code == 200
+
+    problem = problem_of(resolve("found", job_id=other, remote_id="8217"), 409)
+
+    assert problem["code"] == "cannot_adopt"
+    assert f"job {held}'s already" in problem["detail"]
+    assert hand.look(other).held_at is not None
+
+
+def test_of_two_jobs_that_adopt_one_request_at_once_one_does(resolve, held, hand):
+    other = hand.queue()
+    hand.hold(other, "runware")
+    statuses = []
+    both = [
+        threading.Thread(
+            target=lambda job=job: statuses.append(resolve("found", job, remote_id="8217").status_code)
+        )
+        for job in (held, other)
+    ]
+
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+
+    assert sorted(statuses) == [200, 409]
+
+
 def test_an_id_that_the_provider_cannot_have_given_decides_nothing(resolve, held, hand, bell):
     problem = problem_of(resolve("found", remote_id="abc"), 409)
 

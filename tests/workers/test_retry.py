@@ -30,7 +30,7 @@ from providers.errors import (
 from workers.retry import LONGEST_ASKED_S, Onward, Trouble, after_failure, trouble_of
 
 AT_ONCE = Onward(timedelta(0), elsewhere=True)
-PLAIN = trouble_of(Unavailable("503"))
+PLAIN = trouble_of(GenerationFailed("x", billed=Billed.NO))
 
 
 def _onward(trouble: Trouble, offers=("wiro", "runware"), **given) -> Onward | None:
@@ -109,8 +109,17 @@ def test_a_job_waits_for_an_account_however_long_it_takes(error):
     assert not trouble_of(error).counts
 
 
+def test_an_outage_fails_nobody_however_long_it_takes():
+    onward = _onward(
+        trouble_of(Unavailable("503")), ["wiro"], shut=["wiro"], failed_here=50, counted_attempts=0
+    )
+
+    assert onward is not None
+    assert timedelta(minutes=1) < onward.delay < timedelta(minutes=5)
+
+
 def test_what_uses_up_no_attempt_is_read_from_the_stored_codes():
-    classes = [RateLimited, AccountError, *AccountError.__subclasses__()]
+    classes = [RateLimited, Unavailable, AccountError, *AccountError.__subclasses__()]
 
     assert {error.code for error in classes} == set(UNCOUNTED_CODES)
 
