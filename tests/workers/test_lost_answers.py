@@ -9,7 +9,7 @@ import pytest
 
 from models import transitions
 from models.job import Job
-from models.lifecycle import AttemptState, OnUnknown, Outcome, Status, StopOutcome
+from models.lifecycle import AttemptState, Billed, OnUnknown, Outcome, Status, StopOutcome
 from providers.base import CancelOutcome, Failed, LostAnswer, Running
 from providers.errors import BadCredentials, GenerationFailed, SubmissionUnknown, Unavailable
 from workers import asking, lost_answers, stopping
@@ -98,6 +98,41 @@ def test_what_never_arrived_is_sent_again_under_the_same_key(desk, provider, enq
 
     assert finish.ending is Ending.SUCCEEDED
     assert provider.bought == Counter([key])
+
+
+@pytest.mark.usefixtures("_nothing_is_on_its_way")
+@pytest.mark.parametrize(
+    ("at_last", "ending"), [("never heard of", Ending.RETRYING), ("arrived", Ending.SUCCEEDED)]
+)
+def test_what_is_sent_again_in_vain_goes_elsewhere_some_time(desk, provider, enqueue, at_last, ending):
+    provider.on_lost_answer = LostAnswer.ASK
+    provider.on_submit = _lose
+    job_id = enqueue()
+    for _ in range(lost_answers.MOST_SENDS):
+        desk.run(job_id)
+    [attempt] = desk.read(job_id)[1]
+    if at_last == "arrived":
+        provider.bought[str(attempt.uuid)] += 1
+
+    finish = desk.run(job_id)
+
+    assert (finish.ending, len(provider.submitted)) == (ending, lost_answers.MOST_SENDS)
+    if ending is Ending.RETRYING:
+        [attempt] = desk.read(job_id)[1]
+        assert (attempt.state, attempt.billed) == (AttemptState.FAILED, Billed.NO)
+
+
+@pytest.mark.usefixtures("_nothing_is_on_its_way")
+def test_what_was_not_asked_for_lately_is_only_sent_again_under_its_key(desk, provider, enqueue, monkeypatch):
+    monkeypatch.setattr(lost_answers, "LATELY", timedelta(0))
+    provider.on_lost_answer = LostAnswer.ASK
+    provider.on_submit = _lose
+    job_id = enqueue()
+
+    endings = {desk.run(job_id).ending for _ in range(lost_answers.MOST_SENDS + 2)}
+
+    assert endings == {Ending.HANDED_OVER}
+    assert len({request.key for request in provider.submitted}) == 1
 
 
 @pytest.mark.usefixtures("_nothing_is_on_its_way")
