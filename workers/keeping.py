@@ -19,6 +19,14 @@ from workers.turn import Work
 KEEP_FETCHING = timedelta(hours=1)
 """A provider that gives something else in place of a paid picture is asked again for so long."""
 
+NOT_THERE_YET = timedelta(minutes=5)
+"""A picture that cannot be found so soon after it was ordered may still be on its way to where it is served.
+
+Half of the shortest life of an address that a vendor documents (ten minutes at Black Forest Labs).
+"""
+
+LOOK_AGAIN = timedelta(seconds=15)
+
 logger = logging.getLogger("darkroom.generate")
 
 
@@ -31,6 +39,16 @@ def keep(work: Work, ticket: Ticket, done: Done) -> list[NewOutput]:
         StorageError: our own storage refuses.
         FinishedEarly: there was no answer, or the job was to stop meanwhile.
     """
+    try:
+        return _stored_in_time(work, ticket, done)
+    except OutputExpired as exc:
+        if work.age_s < NOT_THERE_YET.total_seconds():
+            raise work.handed_over(f"not there yet, or no more: {exc.message}", LOOK_AGAIN) from exc
+        raise
+
+
+def _stored_in_time(work: Work, ticket: Ticket, done: Done) -> list[NewOutput]:
+    """At the addresses we have, or at fresh ones."""
     try:
         return _stored(work, ticket, done)
     except OutputExpired as exc:

@@ -13,7 +13,7 @@ from models.job import Job
 from models.lifecycle import AttemptState, Outcome
 from providers.base import Done, Failed, RemoteOutput
 from providers.errors import Forgotten, MalformedResponse, OutputExpired
-from workers import asking
+from workers import asking, keeping
 from workers.turn import Ending
 
 OUTPUT = RemoteOutput("https://vendor/0", "image/png", 7)
@@ -113,7 +113,21 @@ def test_an_address_that_has_expired_is_asked_for_afresh(desk, provider, enqueue
     assert (len(checks), len(provider.submitted), len(_outputs(desk, job_id))) == (2, 1, 1)
 
 
-def test_a_picture_that_stays_gone_fails_the_job_and_keeps_its_cost(desk, provider, enqueue):
+def test_a_picture_that_is_not_there_yet_is_waited_for(desk, provider, enqueue):
+    fetch = provider.on_fetch
+    provider.on_fetch = _expire
+    job_id = enqueue()
+    first = desk.run(job_id)
+    provider.on_fetch = fetch
+
+    second = desk.run(job_id)
+
+    assert (first.ending, second.ending) == (Ending.HANDED_OVER, Ending.SUCCEEDED)
+    assert (len(provider.submitted), len(_outputs(desk, job_id))) == (1, 1)
+
+
+def test_a_picture_that_stays_gone_fails_the_job_and_keeps_its_cost(desk, provider, enqueue, monkeypatch):
+    monkeypatch.setattr(keeping, "NOT_THERE_YET", timedelta(0))
     provider.on_fetch = _expire
     job_id = enqueue()
 
@@ -128,7 +142,8 @@ def test_a_picture_that_stays_gone_fails_the_job_and_keeps_its_cost(desk, provid
     assert (attempt.state, attempt.billed) == (AttemptState.FAILED, "yes")
 
 
-def test_a_request_forgotten_with_its_pictures_is_not_asked_for_again(desk, provider, enqueue):
+def test_a_request_forgotten_with_its_pictures_is_not_asked_for_again(desk, provider, enqueue, monkeypatch):
+    monkeypatch.setattr(keeping, "NOT_THERE_YET", timedelta(0))
     answers = iter([provider.on_check(), Failed(Forgotten("no such task"), None)])
     provider.on_check = lambda: next(answers)
     provider.on_fetch = _expire
