@@ -24,11 +24,11 @@ MODEL = "black-forest-labs/flux-pro-1-1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One after the other: each wants the machine's processes to itself, as far as there are any to spare."""
+    """Those of one file one after the other, where several processes share the tests."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.xdist_group("acceptance"))
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @dataclass
