@@ -142,8 +142,14 @@ def stopped(answer: Answer, taskid: str) -> CancelOutcome | None:
     body = _body(answer)
     refusal = refusal_in(answer, body)
     if refusal is None:
+        task_now = _ours(body, taskid)
+        if task_now is None and body.get("result") is None:
+            raise MalformedResponse(
+                f"wiro was told to stop task {taskid}, and answered: {answer.excerpt()}",
+                request_id=answer.request_id,
+            )
         # A yes without a task, or with one that is still about to stop, is a yes.
-        return outcome(_ours(body, taskid) or {}) or CancelOutcome.CANCELLED
+        return outcome(task_now or {}) or CancelOutcome.CANCELLED
     if refusal.family == _NOT_FOUND or _CANNOT_STOP.search(refusal.words):
         return None
     raise _refused_question(answer, refusal)

@@ -486,6 +486,13 @@ def test_what_waits_is_cancelled_and_what_runs_is_killed(wiro, answers, asked, o
     assert {request.content for _, request in wiro.asked} == {b'{"taskid":"2221"}'}
 
 
+def test_an_answer_that_says_nothing_has_stopped_nothing(wiro):
+    provider = wiro(detail("task_start"), {})
+
+    with pytest.raises(MalformedResponse, match="told to stop"):
+        provider.cancel(TICKET)
+
+
 def test_what_cannot_be_stopped_now_may_be_in_a_moment(wiro):
     with pytest.raises(Unavailable):
         wiro(detail("task_start"), UNKILLABLE, detail("task_start")).cancel(TICKET)
