@@ -54,7 +54,12 @@ class Gallery:
 def _draw(entry: Entry, number: int) -> bytes:
     wanted = entry.wanted
     return painting.draw(
-        wanted.prompt, wanted.seed + number, wanted.width, wanted.height, wanted.output_format
+        wanted.prompt,
+        wanted.seed + number,
+        wanted.width,
+        wanted.height,
+        wanted.output_format,
+        painter=f"{entry.vendor}, simulated",
     )
 
 

@@ -29,7 +29,9 @@ _MEASURED_CHARACTERS = 1000
 """More than two lines of the widest picture hold, and little enough to measure often."""
 
 
-def draw(prompt: str, seed: int, width: int, height: int, output_format: str) -> bytes:
+def draw(
+    prompt: str, seed: int, width: int, height: int, output_format: str, *, painter: str = "sandbox"
+) -> bytes:
     """The encoded picture.
 
     Args:
@@ -38,12 +40,13 @@ def draw(prompt: str, seed: int, width: int, height: int, output_format: str) ->
         width: pixels.
         height: pixels.
         output_format: `png`, `jpeg` or `webp`.
+        painter: whose name stands in the caption.
     """
     canvas = Canvas(width, height)
     rng = _chance(prompt, seed)
     scenes.paint(canvas, prompt, rng)
     if canvas.unit >= _SMALLEST_SIDE_WITH_CAPTION_PX:
-        _caption(canvas.image, prompt, f"sandbox · seed {seed} · {width}x{height}")
+        _caption(canvas.image, prompt, f"{painter} · seed {seed} · {width}x{height}")
     content = io.BytesIO()
     canvas.image.save(content, output_format.upper(), **_ENCODINGS[output_format])
     return content.getvalue()
