@@ -158,25 +158,27 @@ def kill(ctx: click.Context, *, names: tuple[str, ...], as_json: bool) -> None:
 
 @click.command()
 @click.argument("names", metavar="ID...", nargs=-1, required=True)
-@click.option("--resend", "how", flag_value="resend", help="Buy again; if it arrived after all, pay twice.")
-@click.option("--fail", "how", flag_value="fail", help="Give it up, and buy nothing more.")
+@click.option("--resend", is_flag=True, help="Buy again; if it arrived after all, pay twice.")
+@click.option("--fail", is_flag=True, help="Give it up, and buy nothing more.")
 @click.option("--found", metavar="VENDOR_ID", help="Go on with the request that has this id at the provider.")
 @json_option
 @click.pass_context
 def resolve(
-    ctx: click.Context, *, names: tuple[str, ...], how: str | None, found: str | None, as_json: bool
+    ctx: click.Context, *, names: tuple[str, ...], resend: bool, fail: bool, found: str | None, as_json: bool
 ) -> None:
     """Decide about held jobs, whose paid request may or may not have arrived.
 
     `darkroom list --held` lists them.  Look at the provider's own list of requests first:
     it may tell.  Exit 1 if any was not held.
     """
-    if (how is None) == (found is None):
-        raise click.UsageError("Say one of --resend, --fail and --found VENDOR_ID.")
+    said = {"resend": resend, "fail": fail, "found": found is not None}
+    decisions = [how for how, is_said in said.items() if is_said]
+    if len(decisions) != 1:
+        raise click.UsageError("Say exactly one of --resend, --fail and --found VENDOR_ID.")
     if found is not None and len(names) > 1:
         raise click.UsageError("--found takes one job: a request at the provider is one job's.")
     client = opened(ctx)
-    results = [_resolved(client, name, how or "found", found) for name in names]
+    results = [_resolved(client, name, decisions[0], found) for name in names]
     if as_json:
         print_json({"results": results})
     else:

@@ -335,7 +335,16 @@ def test_jobs_that_cannot_be_resolved_do_not_hold_up_the_others(darkroom, server
 
 
 @pytest.mark.parametrize(
-    "typed", [["1"], ["1", "--resend", "--found", "x"], ["1", "2", "--found", "x"], ["--fail"]]
+    "typed",
+    [
+        ["1"],
+        ["1", "--resend", "--fail"],
+        ["1", "--fail", "--resend"],
+        ["1", "--resend", "--found", "x"],
+        ["1", "--resend", "--fail", "--found", "x"],
+        ["1", "2", "--found", "x"],
+        ["--fail"],
+    ],
 )
 def test_a_decision_is_one_and_of_something(darkroom, server, typed):
     assert darkroom("resolve", *typed).exit_code == 2
