@@ -25,6 +25,9 @@ from models.event import JobEvent
 from models.job import Job
 from models.output import Output
 
+VENDOR_ID_KEYS = ("taskid", "id", "task_uuid")
+"""Where the tickets of the vendors have the id by which a request is known there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -140,6 +143,7 @@ def _attempt(attempt: Attempt) -> AttemptAnswer:
         cost_usd=plain_usd(attempt.cost_usd),
         cost_is_estimate=attempt.cost_is_estimate,
         billed=attempt.billed,
+        vendor_id=_vendor_id(attempt),
         request_id=attempt.request_id,
         error_code=attempt.error_code,
         error_message=attempt.error_message,
@@ -147,6 +151,12 @@ def _attempt(attempt: Attempt) -> AttemptAnswer:
         submitted_at=attempt.submitted_at,
         finished_at=attempt.finished_at,
     )
+
+
+def _vendor_id(attempt: Attempt) -> str | None:
+    """The one thing of a ticket that is shown: the rest may hold the prompt, or an address with a key."""
+    named = [value for key in VENDOR_ID_KEYS if (value := (attempt.ticket or {}).get(key)) is not None]
+    return next((str(value) for value in named if isinstance(value, str | int)), None)
 
 
 def _output(services: Services, stored: Output) -> OutputAnswer:

@@ -260,6 +260,14 @@ class AttemptAnswer(Answer):
     billed: Annotated[
         Billed | None, Field(description="Whether it cost money; null while it is open, or never told.")
     ]
+    vendor_id: Annotated[
+        str | None,
+        Field(
+            description="What the provider calls this request, in its own list and on its bill; null while "
+            "that is not known.",
+            examples=["534574"],
+        ),
+    ]
     request_id: Annotated[str | None, Field(description="The provider's own, for its support.")]
     error_code: str | None
     error_message: str | None

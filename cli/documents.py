@@ -34,7 +34,7 @@ class Output(TypedDict):
 
 
 class Attempt(TypedDict):
-    """One submission to one provider."""
+    """One submission to one provider; `vendor_id` is what that provider calls it."""
 
     number: int
     provider: str
@@ -42,6 +42,7 @@ class Attempt(TypedDict):
     cost_usd: str | None
     cost_is_estimate: bool
     billed: str | None
+    vendor_id: str | None
     request_id: str | None
     error_code: str | None
     error_message: str | None

@@ -416,7 +416,7 @@ def _wanted(job: Job) -> str | None:
 
 
 def _attempts(job: Job) -> Table:
-    rows = table("#>", "provider", "state", "billed", "cost>", "request", "error")
+    rows = table("#>", "provider", "state", "billed", "cost>", "vendor's id", "request", "error")
     for attempt in job.get("attempts", []):
         code, message = attempt["error_code"], attempt["error_message"]
         rows.add_row(
@@ -425,6 +425,7 @@ def _attempts(job: Job) -> Table:
             plain(attempt["state"]),
             plain(attempt["billed"] or ""),
             usd(attempt["cost_usd"], is_estimate=attempt["cost_is_estimate"]),
+            plain(attempt["vendor_id"] or ""),
             plain(attempt["request_id"] or ""),
             plain(f"{code}: {message}" if code else ""),
         )

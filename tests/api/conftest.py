@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
@@ -103,11 +103,13 @@ class Hand:
             transitions.end_preprocess(session, claim)
             return claim, transitions.assign(session, claim, provider=provider, remote_id=provider).id
 
-    def start(self, job_id: int, provider: str = "sandbox") -> tuple[Claim, int]:
+    def start(
+        self, job_id: int, provider: str = "sandbox", ticket: Mapping[str, object] | None = None
+    ) -> tuple[Claim, int]:
         """Up to where the provider has it."""
         claim, attempt_id = self.assign(job_id, provider)
         with self._database.transaction() as session:
-            transitions.record_ticket(session, attempt_id, {"id": "t"})
+            transitions.record_ticket(session, attempt_id, dict(ticket or {"id": "t"}))
             transitions.start(session, claim, attempt_id)
         return claim, attempt_id
 

@@ -230,6 +230,7 @@ def test_a_job_is_shown_with_its_attempts_and_outputs(client, hand):
         "cost_usd": "0.04",
         "cost_is_estimate": False,
         "billed": "yes",
+        "vendor_id": "t",
         "request_id": None,
         "error_code": None,
         "error_message": None,
@@ -256,6 +257,38 @@ def test_money_is_a_plain_decimal(client, hand, cost_usd, shown):
     hand.succeed(job_id, cost_usd=cost_usd)
 
     assert client.get(f"/api/jobs/{job_id}").json()["cost_usd"] == shown
+
+
+@pytest.mark.parametrize(
+    ("ticket", "vendor_id"),
+    [
+        ({"taskid": "8217", "submitted_at": 1.0}, "8217"),
+        ({"id": "ab-1", "polling_url": "https://api.example/?secret=1"}, "ab-1"),
+        ({"task_uuid": "f00d", "number_results": 1}, "f00d"),
+        ({"prompt": "a lighthouse"}, None),
+        ({"id": {"prompt": "a lighthouse"}}, None),
+    ],
+)
+def test_an_attempt_is_shown_with_the_vendors_own_id_and_nothing_else_of_its_ticket(
+    client, hand, ticket, vendor_id
+):
+    job_id = hand.queue()
+    hand.start(job_id, ticket=ticket)
+
+    [attempt] = client.get(f"/api/jobs/{job_id}").json()["attempts"]
+
+    assert attempt["vendor_id"] == vendor_id
+    assert "ticket" not in attempt
+    assert not {"secret=1", "a lighthouse"} & set(map(str, attempt.values()))
+
+
+def test_an_attempt_without_a_ticket_has_no_vendors_id(client, hand):
+    job_id = hand.queue()
+    hand.assign(job_id)
+
+    [attempt] = client.get(f"/api/jobs/{job_id}").json()["attempts"]
+
+    assert attempt["vendor_id"] is None
 
 
 def test_a_failed_job_says_why(client, hand):

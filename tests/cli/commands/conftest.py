@@ -69,6 +69,7 @@ def make_attempt(number, **values):
         "cost_usd": "0.04",
         "cost_is_estimate": False,
         "billed": "yes",
+        "vendor_id": None,
         "request_id": None,
         "error_code": None,
         "error_message": None,

@@ -286,7 +286,7 @@ def test_show_tells_who_cannot_make_it_and_what_it_cost(darkroom, server, attemp
         excluded={"vtrix": "it takes at most 8 pictures"},
         cost_usd="0.04",
         cost_is_estimate=True,
-        attempts=[attempt(1, billed="unknown", request_id="rq-1", cost_is_estimate=True)],
+        attempts=[attempt(1, billed="unknown", vendor_id="8217", request_id="rq-1", cost_is_estimate=True)],
     )
 
     shown = darkroom("show", "1").stdout
@@ -294,7 +294,7 @@ def test_show_tells_who_cannot_make_it_and_what_it_cost(darkroom, server, attemp
     assert re.search(r"wanted +wiro, then runware", shown)
     assert re.search(r"not vtrix +it takes at most 8 pictures", shown)
     assert re.search(r"cost +~\$0\.04", shown)
-    assert re.search(r"1 +wiro +done +unknown +~\$0\.04 +rq-1", shown)
+    assert re.search(r"1 +wiro +done +unknown +~\$0\.04 +8217 +rq-1", shown)
 
 
 def test_show_tells_what_to_do_with_a_held_job(darkroom, server):
