@@ -31,6 +31,7 @@ from api.schemas import (
     plain_usd,
 )
 from api.stopping import Stop
+from api.waiting import why_it_waits
 from catalogue import InvalidInput, UnknownModel
 from models import queries, transitions
 from models.errors import NotFound
@@ -173,10 +174,12 @@ def show(job_name: str, project: NativeProject, services: ServicesOf) -> JobDeta
     """One job by number, UUID or token, with its attempts and outputs."""
     with services.database.transaction() as session:
         job = _job(session, project.id, job_name)
+        around = _settings_of(session, [job])[job.id]
+        waits = why_it_waits(session, services.market, job)
         return job_detail(
             services,
             job,
-            _settings_of(session, [job])[job.id],
+            dataclasses.replace(around, waits=waits),
             queries.attempts(session, job.id),
             queries.outputs(session, job.id),
         )

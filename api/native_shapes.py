@@ -36,10 +36,12 @@ class Setting:
     Attributes:
         campaign: the UUID of its campaign; None when it has none.
         held_at: the provider whose answer was lost; None unless it is held.
+        waits: why nobody takes it just now; None when that was not asked, or is not so.
     """
 
     campaign: UUID | None = None
     held_at: str | None = None
+    waits: str | None = None
 
 
 ALONE = Setting()
@@ -93,7 +95,7 @@ def _job_fields(services: Services, job: Job, around: Setting) -> dict[str, Any]
         "route": job.route,
         "on_unknown": job.on_unknown,
         "excluded": job.excluded,
-        "notice": services.market.notice(provider),
+        "notice": " ".join(filter(None, (services.market.notice(provider), around.waits))) or None,
         "priority": job.priority,
         "campaign": around.campaign,
         "custom_id": job.custom_id,

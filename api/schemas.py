@@ -224,7 +224,13 @@ class JobAnswer(Answer):
             examples=[{"vtrix": "it takes no more than 8 pictures"}],
         ),
     ]
-    notice: Annotated[str | None, Field(description="What has to be known about this provider.")]
+    notice: Annotated[
+        str | None,
+        Field(
+            description="What has to be known about this provider; of a single job also why nobody takes it "
+            "just now, when all who may are left alone by their breakers."
+        ),
+    ]
     priority: int
     campaign: UUID | None
     custom_id: str | None
