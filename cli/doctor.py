@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
@@ -242,7 +243,7 @@ def check_breakers(session: Session) -> Iterator[Finding]:
     for breaker in shut:
         why = f"{breaker.failures} failed in a row; the last: {breaker.reason or 'nobody said why'}"
         about = f"breaker {breaker.provider}"
-        yield Finding(about, Health.NOTE, f"{breaker.model_slug} {_until(breaker)}: {why}")
+        yield Finding(about, Health.NOTE, f"{breaker.model_slug} {_until(breaker, datetime.now(UTC))}: {why}")
     if not shut:
         yield Finding("breakers", Health.OK, "all closed")
 
@@ -343,10 +344,12 @@ def _but(excluded: Mapping[str, str]) -> str:
     return f" but not {' or '.join(excluded)}" if excluded else ""
 
 
-def _until(breaker: Breaker) -> str:
+def _until(breaker: Breaker, now: datetime) -> str:
     """What is done with the offer, and how long."""
     if breaker.state is BreakerState.HALF_OPEN:
         return "is being tried with one job"
+    if breaker.retry_at is not None and breaker.retry_at <= now:
+        return "is tried by the next job"
     until = breaker.retry_at.astimezone().strftime("%H:%M:%S") if breaker.retry_at else "further notice"
     return f"is left alone until {until}"
 

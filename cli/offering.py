@@ -1,12 +1,16 @@
 """The commands about what can be generated, and by whom: `models`, `providers`."""
 
+from datetime import UTC, datetime
+
 import click
 from rich.text import Text
 
 from cli.client import Client
-from cli.documents import Input, Model, Offer, Sold
+from cli.documents import Breaker, Input, Model, Offer, Sold
 from cli.options import json_option, opened
-from cli.rendering import facts, plain, print_json, table, to_stdout, usd, when
+from cli.rendering import facts, moment, plain, print_json, table, to_stdout, usd
+
+MOST_OF_A_REASON = 300
 
 
 @click.command()
@@ -40,7 +44,9 @@ def providers(ctx: click.Context, *, as_json: bool) -> None:
     if as_json:
         print_json({"providers": every})
         return
-    rows = table("provider", "", "model", "there called", "price>", "seconds>", "held>", "breaker", "")
+    rows = table("provider", "", "model", "there called", "price>", "seconds>", "held>", "breaker")
+    for column in (rows.columns[0], rows.columns[2]):  # names are read whole; the rest may fold
+        column.no_wrap = True
     for one in every:
         state = Text("on", "green") if one["is_on"] else Text("off", "bright_black")
         for number, sold in enumerate(one["offers"]):
@@ -50,6 +56,10 @@ def providers(ctx: click.Context, *, as_json: bool) -> None:
             rows.add_row(plain(one["name"]), state)
     console = to_stdout()
     console.print(rows)
+    # Below the table: a reason as long as a gateway's page would squeeze all other columns.
+    for one in every:
+        for trouble in filter(None, map(_trouble, one["offers"])):
+            console.print(plain(f"{one['name']}, {trouble}", most=MOST_OF_A_REASON), style="bright_black")
     for notice in dict.fromkeys(one["notice"] for one in every if one["notice"]):
         console.print()
         console.print(plain(notice), style="bright_black")
@@ -59,17 +69,31 @@ def _sold(sold: Sold) -> tuple[Text, ...]:
     """One offer's cells: what, for how much, how fast, and whether it is used just now."""
     breaker = sold["breaker"]
     is_closed = breaker["state"] == "closed"
-    failures = f", {breaker['failures']} failed in a row" if breaker["failures"] else ""
-    until = f" until {when(breaker['retry_at'])}" if breaker["retry_at"] else ""
     return (
         plain(sold["model"]),
         plain(sold["remote_id"]),
         plain(_price(sold)),
         plain("–" if sold["latency_s"] is None else f"{sold['latency_s']:.1f}"),
         plain(sold["held"] or ""),
-        Text(f"{breaker['state']}{until}{failures}", "" if is_closed else "bold red"),
-        plain(breaker["reason"] or "", most=60),
+        Text(f"{breaker['state']}{_until(breaker, datetime.now(UTC))}", "" if is_closed else "bold red"),
     )
+
+
+def _until(breaker: Breaker, now: datetime) -> str:
+    """How long an open one stays so; minutes at most, so the time of day is enough."""
+    if breaker["retry_at"] is None:
+        return ""
+    retry_at = moment(breaker["retry_at"])
+    return f" until {retry_at.astimezone():%H:%M:%S}" if retry_at > now else "; the next job tries it"
+
+
+def _trouble(sold: Sold) -> str | None:
+    """What went wrong at an offer lately, as a sentence; None when nothing did."""
+    breaker = sold["breaker"]
+    if not breaker["failures"]:
+        return None
+    why = breaker["reason"] or "nobody said why"
+    return f"{sold['model']}: {breaker['failures']} failed in a row; the last: {why}"
 
 
 def _whole(client: Client, name: str) -> str:

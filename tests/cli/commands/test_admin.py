@@ -226,7 +226,7 @@ def test_held_jobs_are_noted_with_what_to_do_and_are_not_stuck(database_url, wai
 
 
 def test_offers_that_are_left_alone_are_noted_with_why_and_until_when(database, database_url):
-    retry_at = datetime(2026, 11, 1, 12, 0, 15, tzinfo=UTC)
+    retry_at = datetime(2126, 11, 1, 12, 0, 15, tzinfo=UTC)
     with database.transaction() as session:
         session.add_all(
             [
@@ -256,6 +256,16 @@ def test_offers_that_are_left_alone_are_noted_with_why_and_until_when(database, 
     assert "is being tried with one job" in seen["breaker bfl"].detail
     assert "breaker vtrix" not in seen
     assert "breakers" not in seen
+
+
+def test_an_offer_whose_time_is_over_is_noted_as_tried_by_the_next_job(database, database_url):
+    retry_at = datetime(2026, 11, 1, 12, 0, 15, tzinfo=UTC)
+    with database.transaction() as session:
+        session.add(Breaker(provider="wiro", model_slug=MODEL, state="open", failures=5, retry_at=retry_at))
+
+    detail = findings(database_url)["breaker wiro"].detail
+
+    assert f"{MODEL} is tried by the next job: 5 failed in a row" in detail
 
 
 def test_without_trouble_all_breakers_are_closed(database_url):

@@ -16,7 +16,7 @@ OPEN = {
     "state": "open",
     "failures": 5,
     "opened_at": "2026-11-01T12:00:00Z",
-    "retry_at": "2026-11-01T12:00:15Z",
+    "retry_at": "2126-11-01T12:00:15Z",
     "reason": "unavailable: wiro answered 503",
 }
 
@@ -44,9 +44,32 @@ def test_each_offer_is_told_with_its_price_and_how_it_does(darkroom, server):
 def test_an_offer_that_is_left_alone_says_why_and_until_when(darkroom, server):
     server.providers = [provider("wiro", SOLD | {"breaker": OPEN, "held": 3})]
 
-    [line] = darkroom("providers").stdout.splitlines()[1:]
+    [line, why] = darkroom("providers").stdout.splitlines()[1:]
 
-    assert re.search(r" 3 +open until 2026-11-0\d \d\d:\d\d:15, 5 failed in a row +unavailable: wiro", line)
+    assert re.search(r" 3 +open until \d\d:\d\d:15$", line.rstrip())
+    assert why == f"wiro, {SOLD['model']}: 5 failed in a row; the last: unavailable: wiro answered 503"
+
+
+def test_an_offer_whose_time_is_over_is_tried_by_the_next_job(darkroom, server):
+    breaker = OPEN | {"retry_at": "2026-11-01T12:00:15Z"}
+    server.providers = [provider("wiro", SOLD | {"breaker": breaker})]
+
+    line = darkroom("providers").stdout.splitlines()[1]
+
+    assert line.rstrip().endswith("open; the next job tries it")
+
+
+def test_a_long_reason_leaves_the_table_readable_at_100_columns(darkroom, server, monkeypatch):
+    monkeypatch.setattr("cli.rendering.IN_A_PIPE", 100)
+    reason = "unavailable: " + "wiro answered 503 with a page of its gateway " * 10
+    server.providers = [provider("wiro", SOLD | {"breaker": OPEN | {"reason": reason}})]
+
+    lines = darkroom("providers").stdout.splitlines()
+
+    assert max(map(len, lines)) <= 100
+    assert any(line.startswith("wiro") and "black-forest-labs/flux-pro-1-1" in line for line in lines)
+    assert len(lines) <= 8
+    assert json.loads(darkroom("providers", "--json").stdout) == {"providers": server.providers}
 
 
 def test_what_must_be_known_of_a_provider_is_said_once(darkroom, server):
