@@ -24,11 +24,12 @@ from api.schemas import (
     ProblemAnswer,
     ProviderAnswer,
     ProviderList,
+    RetryAnswer,
     SoldAnswer,
     plain_usd,
 )
 from catalogue import InputSpec, ModelSpec, Offer, UnknownModel
-from models import queries
+from models import breakers, queries
 from models.breaker import Breaker
 from models.lifecycle import BreakerState
 from models.turns import OfferKey
@@ -72,6 +73,22 @@ def list_providers(project: NativeProject, services: ServicesOf) -> ProviderList
             held=accounts.held_by_offer(session, project.id),
         )
     return ProviderList(providers=[_provider(services.market, news, name) for name in providers.names()])
+
+
+@router.post(
+    "/providers/{name}/retry",
+    tags=["Models"],
+    summary="Try a provider again at once",
+    responses={404: {"model": ProblemAnswer, "description": "unknown_provider"}},
+)
+def retry(name: str, _project: NativeProject, services: ServicesOf) -> RetryAnswer:
+    """End the pause of all its open breakers, for who has mended a key or topped up; one job tries each."""
+    if name not in providers.names():
+        raise Problem(404, "unknown_provider", f"Provider {name!r} is unknown.")
+    with services.database.transaction() as session:
+        slugs = breakers.retry_now(session, name)
+    services.bell.ring()
+    return RetryAnswer(provider=name, models=slugs)
 
 
 def _summary(market: Market, spec: ModelSpec) -> ModelAnswer:

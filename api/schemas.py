@@ -527,6 +527,13 @@ class ProviderList(Answer):
     providers: list[ProviderAnswer]
 
 
+class RetryAnswer(Answer):
+    """What the next job tries again at a provider."""
+
+    provider: str
+    models: Annotated[list[str], Field(description="Those whose breaker was open; empty when none was.")]
+
+
 class ProblemAnswer(BaseModel):
     """What every refusal looks like: RFC 9457, `application/problem+json`."""
 

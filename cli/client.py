@@ -30,6 +30,7 @@ from cli.documents import (
     Problem,
     Provider,
     Resolved,
+    Retried,
     Row,
     Stopped,
 )
@@ -195,6 +196,11 @@ class Client:
         """Every provider."""
         providers: list[Provider] = self._document("GET", "/api/providers")["providers"]
         return providers
+
+    def retry(self, provider: str) -> Retried:
+        """End the pause of a provider's open breakers.  Safe to call twice."""
+        retried: Retried = self._document("POST", f"/api/providers/{quote(provider, safe='')}/retry")
+        return retried
 
     # --- jobs ------------------------------------------------------------------------------------
 

@@ -177,6 +177,13 @@ class Breaker(TypedDict):
     reason: str | None
 
 
+class Retried(TypedDict):
+    """The models that the next job tries again at a provider."""
+
+    provider: str
+    models: list[str]
+
+
 class Sold(TypedDict):
     """One model that a provider sells, and how it has gone lately."""
 

@@ -6,7 +6,7 @@ import click
 from rich.text import Text
 
 from cli.client import Client
-from cli.documents import Breaker, Input, Model, Offer, Sold
+from cli.documents import Breaker, Input, Model, Offer, Retried, Sold
 from cli.options import json_option, opened
 from cli.rendering import facts, moment, plain, print_json, table, to_stdout, usd
 
@@ -36,10 +36,17 @@ def models(ctx: click.Context, *, slug: str | None, as_json: bool) -> None:
 
 
 @click.command()
+@click.option(
+    "--retry", metavar="NAME", help="Let the next job try this provider's offers, without the pause."
+)
 @json_option
 @click.pass_context
-def providers(ctx: click.Context, *, as_json: bool) -> None:
+def providers(ctx: click.Context, *, retry: str | None, as_json: bool) -> None:
     """List the providers, which are on, and how each of their offers does."""
+    if retry is not None:
+        retried = opened(ctx).retry(retry)
+        print_json(retried) if as_json else to_stdout().print(_retried(retried), soft_wrap=True)
+        return
     every = opened(ctx).providers()
     if as_json:
         print_json({"providers": every})
@@ -63,6 +70,12 @@ def providers(ctx: click.Context, *, as_json: bool) -> None:
     for notice in dict.fromkeys(one["notice"] for one in every if one["notice"]):
         console.print()
         console.print(plain(notice), style="bright_black")
+
+
+def _retried(retried: Retried) -> Text:
+    if not retried["models"]:
+        return plain(f"No offer of {retried['provider']} is left alone.")
+    return plain(f"The next job tries {retried['provider']} again: {', '.join(retried['models'])}.")
 
 
 def _sold(sold: Sold) -> tuple[Text, ...]:

@@ -130,6 +130,12 @@ class FakeServer:
             return httpx.Response(200, content=PICTURE)
         if request.url.path == "/api/providers":
             return httpx.Response(200, json={"providers": self.providers})
+        if request.url.path == "/api/providers/wiro/retry":
+            open_ones = [sold for one in self.providers for sold in one["offers"]]
+            models = [sold["model"] for sold in open_ones if sold["breaker"]["state"] == "open"]
+            return httpx.Response(200, json={"provider": "wiro", "models": models})
+        if request.url.path.endswith("/retry"):
+            return self.problem(404, "unknown_provider", "Provider 'nobody' is unknown.")
         if request.url.path.startswith("/api/models"):
             return self._about_models(request)
         return (

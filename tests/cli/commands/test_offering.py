@@ -82,3 +82,22 @@ def test_as_json_the_servers_answer_is_passed_on(darkroom, server):
     server.providers = [provider("wiro", SOLD | {"breaker": OPEN})]
 
     assert json.loads(darkroom("providers", "--json").stdout) == {"providers": server.providers}
+
+
+def test_a_provider_is_tried_again_at_once(darkroom, server):
+    server.providers = [provider("wiro", SOLD | {"breaker": OPEN})]
+
+    assert (
+        darkroom("providers", "--retry", "wiro").stdout
+        == f"The next job tries wiro again: {SOLD['model']}.\n"
+    )
+
+
+def test_where_no_offer_is_left_alone_a_retry_says_so(darkroom, server):
+    server.providers = [provider("wiro", SOLD)]
+
+    assert "No offer of wiro is left alone." in darkroom("providers", "--retry", "wiro").stdout
+
+
+def test_an_unknown_provider_cannot_be_tried(darkroom, server):
+    assert darkroom("providers", "--retry", "nobody").exit_code == 2
