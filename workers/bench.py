@@ -1,7 +1,8 @@
 """What a worker process works with, made once in each process at its first use."""
 
+import threading
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from celery import Celery
@@ -17,6 +18,9 @@ from providers.http import Wire
 from settings import Settings
 from storage.base import Storage
 
+HANDS = 8
+"""Jobs of one process that have the pictures they send along in memory at a time: up to 200 MB each."""
+
 POOL_SIZE = 20
 """Connections of one process.  Units of work are short; hundreds of greenlets share these."""
 
@@ -28,6 +32,7 @@ class Bench:
     Attributes:
         web: fetches the pictures that callers name; reaches public addresses only, and `private_hosts`.
         private_hosts: hosts that whoever runs Darkroom lets callers name although they are private.
+        hands: as many as there may be jobs with pictures in memory.
     """
 
     database: Database
@@ -37,6 +42,7 @@ class Bench:
     storage: Storage
     web: Wire
     private_hosts: Collection[str]
+    hands: threading.BoundedSemaphore = field(default_factory=partial(threading.BoundedSemaphore, HANDS))
 
     def offers(self) -> dict[str, tuple[Offer, ...]]:
         """The offers whose providers are on, by model, in the catalogue's order."""
@@ -61,25 +67,5 @@ def lay_out(settings: Settings, app: Celery) -> Bench:
 
 def _providers(settings: Settings) -> dict[str, Provider]:
     """The providers that are on, each built from its settings."""
-    return {name: _provider(name, settings) for name in providers.turned_on(settings.keyed_providers())}
-
-
-def _provider(name: str, settings: Settings) -> Provider:
-    build = partial(providers.load(name), private_hosts=settings.allow_private_urls)
-    match name:
-        case "sandbox":
-            return providers.load(name)(latency_s=settings.sandbox_latency_s)
-        case "wiro":
-            return build(
-                base_url=settings.wiro_base_url,
-                api_key=settings.wiro_api_key,
-                api_secret=settings.wiro_api_secret,
-            )
-        case "runware":
-            return build(base_url=settings.runware_base_url, api_key=settings.runware_api_key)
-        case "bfl":
-            return build(base_url=settings.bfl_base_url, api_key=settings.bfl_api_key)
-        case "vtrix":
-            return build(base_url=settings.vtrix_base_url, api_key=settings.vtrix_api_key)
-        case _:
-            raise ValueError(f"provider {name!r} is on, but nothing says how to build it")
+    on = providers.turned_on(settings.keyed_providers())
+    return {name: providers.load(name)(**settings.arguments_of(name)) for name in on}

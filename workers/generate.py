@@ -78,14 +78,21 @@ def generate(bench: Bench, claim: Claim, worker_id: int, stop: StopSignal) -> Fi
 def _run(turn: Turn, worker_id: int) -> Finish:
     job, is_begun = _accept(turn, worker_id)
     spec = _spec(turn, job)
-    pictures = None if is_begun else _preprocess(turn, job, spec)
-    turn.leave_if_closing()
-    work = _assign(turn, job, spec)
-    ticket = _submit(work, pictures)
-    # Megabytes each, and hundreds of jobs wait from here on.
-    del pictures
+    if is_begun:
+        work = _assign(turn, job, spec)
+        ticket = _submit(work, None)
+    else:
+        work, ticket = _begin(turn, job, spec)
     done = _watch(work, ticket)
     return _postprocess(work, ticket, done)
+
+
+def _begin(turn: Turn, job: Job, spec: ModelSpec) -> tuple[Work, Ticket]:
+    """A new attempt, taken by its provider; the pictures sent along are in memory only here."""
+    with inputs.in_hand(turn, job, spec):
+        pictures = _preprocess(turn, job, spec)
+        work = _assign(turn, job, spec)
+        return work, _submit(work, pictures)
 
 
 # --- accept ------------------------------------------------------------------------------------------
@@ -140,6 +147,7 @@ def _refused(turn: Turn, bad: inputs.BadInput) -> FinishedEarly:
 
 def _assign(turn: Turn, job: Job, spec: ModelSpec) -> Work:
     """The committed intent, or the open attempt of an earlier turn."""
+    turn.leave_if_closing()
     offer = turn.offer(spec, job.provider)
     turn.provider(offer.provider)  # on, or there is nothing to intend
 

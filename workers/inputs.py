@@ -6,6 +6,7 @@ Knows no attempt: what it gives is the same for every offer.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from catalogue import STORED, Holds, ModelSpec, ToldImages
@@ -22,6 +23,9 @@ from workers.turn import Turn
 MAX_FETCHES = 4
 """A caller's server that stumbles is asked so often, with 2, 4 and 8 seconds in between."""
 
+HEED_STOP_S = 0.5
+"""A job that waits for a free hand looks so often whether it is to stop."""
+
 _SHOWN_CHARACTERS = 200
 
 
@@ -31,6 +35,24 @@ class BadInput(Exception):
 
 Pictures = dict[str, InputImage]
 """A job's pictures by their references."""
+
+
+@contextmanager
+def in_hand(turn: Turn, job: Job, spec: ModelSpec) -> Iterator[None]:
+    """While a job has its pictures in memory; others that have any wait until a hand is free.
+
+    Raises:
+        FinishedEarly: the job was to stop while it waited.
+    """
+    if not any(references for _, references in _given(job, spec)):
+        yield
+        return
+    while not turn.bench.hands.acquire(timeout=HEED_STOP_S):
+        leave_if_asked(turn)
+    try:
+        yield
+    finally:
+        turn.bench.hands.release()
 
 
 def gather(turn: Turn, job: Job, spec: ModelSpec) -> Pictures:

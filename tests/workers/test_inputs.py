@@ -1,5 +1,6 @@
 """The pictures that a job sends along: from a caller's URL or our storage to the provider."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -235,6 +236,44 @@ def test_a_stop_is_heeded_between_two_fetches(desk, web, order, reason):
         assert job.stopped_how is StopOutcome.NEVER_STARTED
     else:
         assert finish.ending is Ending.HANDED_OVER
+
+
+@pytest.mark.parametrize("reason", [StopReason.KILLED, StopReason.SHUTDOWN])
+def test_a_stop_is_heeded_while_a_job_waits_for_a_free_hand(desk, web, order, reason):
+    desk.bench = replace(desk.bench, hands=_none_free())
+    stop = StopSignal()
+    job_id = order(A)
+    stop.ask(reason)
+
+    finish = desk.run(job_id, stop, at="wiro")
+
+    job, attempts = desk.read(job_id)
+    assert (web.asked, attempts) == ([], [])
+    if reason is StopReason.KILLED:
+        assert job.stopped_how is StopOutcome.NEVER_STARTED
+    else:
+        assert finish.ending is Ending.HANDED_OVER
+
+
+def _none_free():
+    hands = threading.BoundedSemaphore(1)
+    hands.acquire()
+    return hands
+
+
+def test_a_hand_is_free_again_once_the_request_is_sent_or_refused(desk, wiro, web, order, picture):
+    desk.bench = replace(desk.bench, hands=threading.BoundedSemaphore(1))
+    web.pages = {A: picture, B: b"<html>"}
+
+    endings = [desk.run(order(reference), at="wiro").ending for reference in (A, B, A)]
+
+    assert endings == [Ending.SUCCEEDED, Ending.FAILED, Ending.SUCCEEDED]
+
+
+def test_a_job_without_pictures_waits_for_nobodys_hand(desk, wiro, order):
+    desk.bench = replace(desk.bench, hands=_none_free())
+
+    assert desk.run(order(), at="wiro").ending is Ending.SUCCEEDED
 
 
 def test_a_full_disk_of_ours_is_not_the_callers_fault(desk, web, order, picture, monkeypatch):
