@@ -118,6 +118,7 @@ def test_the_api_page_tells_every_door_and_how_to_prove_oneself(anonymous):
         "/api/models",
         "/api/models/{owner}/{model_name}",
         "/api/providers",
+        "/api/providers/{name}/retry",
         "/health/live",
         "/health/ready",
     }
