@@ -132,7 +132,7 @@ def _print_model(found: Model) -> None:
         rows.add_row(plain(one["name"]), plain(one["allowed"]), plain(_meaning_of_absence(one)))
     console.print(rows)
     console.print()
-    console.print(facts([(offer["provider"], _offer(offer)) for offer in found["offers"]]))
+    console.print(facts([(offer["provider"], _terms(offer)) for offer in found["offers"]]))
 
 
 def _meaning_of_absence(one: Input) -> str:
@@ -146,6 +146,13 @@ def _offer(offer: Offer) -> Text:
     if not offer["is_on"]:
         return Text(f"{offer['provider']} (off)", "bright_black")
     return Text(f"{offer['provider']} {_price(offer)}")
+
+
+def _terms(offer: Offer) -> Text:
+    """What it costs there, where the provider's name stands beside it."""
+    if not offer["is_on"]:
+        return Text("off", "bright_black")
+    return Text("price unknown" if offer["price_usd"] is None else _price(offer))
 
 
 def _price(offer: Offer | Sold) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.offering import _meaning_of_absence, _offer
+from cli.offering import _meaning_of_absence, _offer, _terms
 
 INPUT = {"name": "width", "required": False, "default": "1024", "allowed": "a number", "help": ""}
 OFFER = {"provider": "bfl", "is_on": True, "price_usd": "0.05", "notice": None}
@@ -32,3 +32,15 @@ def test_a_sample_is_not_called_a_default(values, meaning):
 )
 def test_a_price_has_its_unit_and_an_unknown_one_is_a_dash(values, shown):
     assert _offer(OFFER | values).plain == shown
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({}, "$0.05"),
+        ({"price_usd": None, "price_per": None}, "price unknown"),
+        ({"is_on": False}, "off"),
+    ],
+)
+def test_beside_its_provider_an_offer_is_its_price_alone(values, shown):
+    assert _terms(OFFER | values).plain == shown
