@@ -9,6 +9,14 @@ from pydantic import JsonValue
 _USD = re.compile(r"\d{1,6}(\.\d{1,18})?|\.\d{1,18}")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LONGEST_URL = 8192
+_LARGEST_SEED = 2**63 - 1
+"""A bigint's; Runware's documents say 9223372036854776000, which is this, rounded."""
+
+THEIR_FAULT = re.compile(
+    r"internal|server|database|time(d )?-?out|try again|unexpected error|went wrong|unavailable",
+    re.IGNORECASE,
+)
+"""Words by which a vendor speaks of a fault of its own: what it refused with them may run all the same."""
 
 
 def text(value: JsonValue) -> str:
@@ -50,3 +58,17 @@ def web_address(value: JsonValue) -> str | None:
     if not isinstance(value, str) or len(value) > _LONGEST_URL:
         return None
     return value if value.startswith(("https://", "http://")) else None
+
+
+def fraction(value: JsonValue) -> float | None:
+    """A number from 0 to 1; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value <= 1 else None
+
+
+def seed(value: JsonValue) -> int | None:
+    """A whole number from 0 that a bigint holds; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= _LARGEST_SEED else None

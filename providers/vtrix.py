@@ -44,7 +44,7 @@ from providers.errors import (
     Unsupported,
 )
 from providers.http import Answer, refused_purchase, refused_question, shortened
-from providers.reading import identifier, mapping, mappings, text, usd, web_address
+from providers.reading import THEIR_FAULT, fraction, identifier, mapping, mappings, text, usd, web_address
 from providers.vendor import HttpProvider
 
 POLL_S = 5.0
@@ -57,10 +57,6 @@ _MODERATED = re.compile(
     r"moderat|nsfw|content[ _-]?(policy|blocked|violation)|sensitive content", re.IGNORECASE
 )
 _NO_MONEY = re.compile(r"balance|insufficient (funds|credits?|quota)", re.IGNORECASE)
-_THEIR_FAULT = re.compile(
-    r"internal|server|database|time(d )?-?out|try again|unexpected error|went wrong|unavailable",
-    re.IGNORECASE,
-)
 
 
 class Provider(HttpProvider):
@@ -155,7 +151,7 @@ def _without_task(answer: Answer, body: Mapping[str, JsonValue]) -> ProviderErro
     words = _words(body)
     if not words:
         return _unclear(answer, f"a success without a task's id: {answer.excerpt()}")
-    if _THEIR_FAULT.search(words):
+    if THEIR_FAULT.search(words):
         return _unclear(answer, words)
     kind = _kind(words) or InvalidParameters
     return kind(f"vtrix refused: {words}", request_id=answer.request_id)
@@ -184,7 +180,7 @@ def progress(answer: Answer, task_id: str, age_s: float) -> Progress:
         case "":
             raise _not_about(task_id, answer)
         case status:
-            return Running(_fraction(task), shortened(status), POLL_S)
+            return Running(fraction(task.get("progress")), shortened(status), POLL_S)
 
 
 def _completed(task: Mapping[str, JsonValue], task_id: str) -> Done | Failed:
@@ -226,13 +222,6 @@ def _pictures(task: Mapping[str, JsonValue]) -> tuple[RemoteOutput, ...]:
 def _cost(task: Mapping[str, JsonValue]) -> Decimal | None:
     """What it cost; nothing is no cost that is documented, so it is unknown."""
     return usd(mapping(task.get("usage")).get("cost")) or None
-
-
-def _fraction(task: Mapping[str, JsonValue]) -> float | None:
-    said = task.get("progress")
-    if isinstance(said, bool) or not isinstance(said, int | float):
-        return None
-    return float(said) if 0 <= said <= 1 else None
 
 
 def _words(body: Mapping[str, JsonValue]) -> str:

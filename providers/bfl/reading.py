@@ -28,7 +28,7 @@ from providers.errors import (
     Unsupported,
 )
 from providers.http import Answer, refused_purchase, refused_question, shortened
-from providers.reading import identifier, mapping, mappings, text, usd, web_address
+from providers.reading import fraction, identifier, mapping, mappings, seed, text, usd, web_address
 
 GRACE_S = 30.0
 """For so long after its submission a task may be unknown without its meaning anything."""
@@ -36,7 +36,6 @@ GRACE_S = 30.0
 
 _USD_PER_CREDIT = Decimal("0.01")
 _NOT_CHARGED = Decimal(0)
-_LARGEST_SEED = 2**63 - 1
 _LONGEST_WAIT_S = 86_400.0
 
 _MODERATED = {
@@ -115,7 +114,7 @@ def progress(answer: Answer, task: Task, age_s: float) -> Progress:
         case "Task not found":
             return _unknown(task, age_s)
         case str(status) if status:
-            return Running(_fraction(state.get("progress")), shortened(status), poll_after_s(age_s))
+            return Running(fraction(state.get("progress")), shortened(status), poll_after_s(age_s))
         case _:
             raise _not_about(task, answer)
 
@@ -126,7 +125,7 @@ def _ready(answer: Answer, state: Mapping[str, JsonValue], task: Task) -> Done:
     if sample is None:
         raise _not_about(task, answer)
     cost = dollars(state.get("cost")) or dollars(result.get("cost")) or task.cost_usd
-    return Done((RemoteOutput(sample, content_type=None, seed=_seed(result.get("seed"))),), cost)
+    return Done((RemoteOutput(sample, content_type=None, seed=seed(result.get("seed"))),), cost)
 
 
 def _moderated(status: str, state: Mapping[str, JsonValue], task: Task) -> Failed:
@@ -200,18 +199,6 @@ def _retry_after_s(answer: Answer, body: Mapping[str, JsonValue]) -> float | Non
     if answer.retry_after_s is not None or isinstance(said, bool) or not isinstance(said, int | float):
         return answer.retry_after_s
     return float(said) if 0 <= said <= _LONGEST_WAIT_S else None
-
-
-def _fraction(said: JsonValue) -> float | None:
-    if isinstance(said, bool) or not isinstance(said, int | float):
-        return None
-    return float(said) if 0 <= said <= 1 else None
-
-
-def _seed(value: JsonValue) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value <= _LARGEST_SEED else None
 
 
 def _body(answer: Answer) -> Mapping[str, JsonValue]:

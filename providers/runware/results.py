@@ -10,15 +10,12 @@ from decimal import Decimal
 from pydantic import JsonValue
 
 from providers.base import RemoteOutput
-from providers.reading import text, usd, web_address
+from providers.reading import seed, text, usd, web_address
 from providers.runware.complaints import Complaint, complaint, spelt_out
 
 logger = logging.getLogger(__name__)
 
 Item = Mapping[str, JsonValue]
-
-_LARGEST_SEED = 2**63 - 1
-"""Runware's documents say 9223372036854776000, which is this, rounded."""
 
 
 def task_of(item: Item) -> str:
@@ -63,7 +60,7 @@ def distinct(items: Sequence[Item]) -> list[Item]:
 def outputs(pictures: Sequence[Item]) -> tuple[RemoteOutput, ...]:
     """The pictures; fewer than there are items when one of them has none."""
     return tuple(
-        RemoteOutput(where, content_type=None, seed=_seed(item.get("seed")))
+        RemoteOutput(where, content_type=None, seed=seed(item.get("seed")))
         for item in pictures
         if (where := locator(item)) is not None
     )
@@ -116,9 +113,3 @@ def _index(item: Item) -> int:
     """Its place among the results; those without one stay in the order they came."""
     index = item.get("resultIndex")
     return index if isinstance(index, int) else 0
-
-
-def _seed(value: JsonValue) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value <= _LARGEST_SEED else None

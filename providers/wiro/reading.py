@@ -37,7 +37,7 @@ from providers.errors import (
     Unsupported,
 )
 from providers.http import Answer, refused_purchase, refused_question, shortened
-from providers.reading import identifier, mappings, text, usd, web_address
+from providers.reading import THEIR_FAULT, identifier, mappings, text, usd, web_address
 from providers.wiro.refusals import Refusal, refusal_in
 
 GRACE_S = 60.0
@@ -47,10 +47,6 @@ PACES = ((15.0, 2.0), (60.0, 5.0))
 SLOWEST_PACE_S = 10.0
 """Up to this age in seconds, ask every so many; as Wiro's own client does (github.com/wiroai/Wiro-MCP)."""
 
-_THEIR_FAULT = re.compile(
-    r"internal|server|database|time(d )?-?out|try again|unexpected error|went wrong|unavailable",
-    re.IGNORECASE,
-)
 _NO_SUCH_TASK = re.compile(r"no task|task-not-f|task-not-exist|task not found", re.IGNORECASE)
 _MODERATED = re.compile(r"\b(request|content) moderated\b|content[ _]policy", re.IGNORECASE)
 _CANNOT_STOP = re.compile(r"cancellable|could not be killed", re.IGNORECASE)
@@ -96,7 +92,7 @@ def _refused_run(answer: Answer, refusal: Refusal) -> ProviderError:
         kind = Unsupported
     if kind is None and not answer.is_ok:
         return refused_purchase(answer, refusal.words or answer.excerpt())
-    if kind is None and (not refusal.words or _THEIR_FAULT.search(refusal.words)):
+    if kind is None and (not refusal.words or THEIR_FAULT.search(refusal.words)):
         return _unclear(answer, refusal.words or f"a refusal without a reason: {answer.excerpt()}")
     return refusal.error(kind or InvalidParameters, answer)
 
