@@ -102,17 +102,6 @@ def held_at(session: Session, jobs: Iterable[Job]) -> dict[int, str]:
     return {row.job_id: row.provider for row in rows}
 
 
-def held_by_offer(session: Session, project_id: int) -> dict[tuple[str, str], int]:
-    """How many of a project's jobs are held, by the provider and the model of the lost answer."""
-    rows = session.execute(
-        select(Attempt.provider, Job.model_slug, func.count())
-        .join(Job, Job.id == Attempt.job_id)
-        .where(Job.project_id == project_id, Job.held_at.is_not(None), _is_open())
-        .group_by(Attempt.provider, Job.model_slug)
-    )
-    return {(provider, slug): count for provider, slug, count in rows}
-
-
 def _spent(campaign_ids: Collection[int]) -> Select[Any]:
     """What was asked of each provider and what it cost, by campaign."""
     return (

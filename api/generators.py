@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 
 import providers
-from api import accounts
 from api.dependencies import NativeProject, ServicesOf
 from api.errors import Problem
 from api.market import SANDBOX, Market
@@ -31,8 +30,7 @@ from api.schemas import (
 from catalogue import InputSpec, ModelSpec, Offer, UnknownModel
 from models import breakers, queries
 from models.breaker import Breaker
-from models.lifecycle import BreakerState
-from models.turns import OfferKey
+from models.lifecycle import BreakerState, OfferKey
 
 router = APIRouter(prefix="/api", responses={401: {"model": ProblemAnswer, "description": "not_authorized"}})
 
@@ -70,7 +68,7 @@ def list_providers(project: NativeProject, services: ServicesOf) -> ProviderList
         news = _News(
             breakers={(one.provider, one.model_slug): one for one in queries.breakers(session)},
             latencies=queries.latencies(session),
-            held=accounts.held_by_offer(session, project.id),
+            held=queries.held_by_offer(session, project.id),
         )
     return ProviderList(providers=[_provider(services.market, news, name) for name in providers.names()])
 

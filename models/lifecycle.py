@@ -87,6 +87,9 @@ class StopOutcome(StrEnum):
     UNKNOWN = "submission_unknown"  # something may have been sent; nobody knows
 
 
+OfferKey = tuple[str, str]
+"""(provider, model_slug): one offer, for whoever counts by offers."""
+
 FINAL = frozenset({Status.POSTPROCESS_END, Status.CANCEL})
 LIVE = frozenset(Status) - FINAL
 RUNNING = LIVE - {Status.QUEUE}

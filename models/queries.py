@@ -32,10 +32,10 @@ from models.campaign import Campaign
 from models.errors import NotFound
 from models.event import JobEvent
 from models.job import Job
-from models.lifecycle import OPEN_ATTEMPTS, AttemptState, Outcome, Status
+from models.lifecycle import OPEN_ATTEMPTS, AttemptState, OfferKey, Outcome, Status
 from models.output import Output
 from models.project import Project
-from models.turns import OUT_CODES, OfferKey
+from models.turns import OUT_CODES
 from models.worker import LOCK_NAMESPACE, Worker
 
 LOCKLESS_AFTER = timedelta(seconds=2)
@@ -327,16 +327,18 @@ def held_count(session: Session, project_id: int | None = None) -> int:
     return session.execute(query).scalar_one()
 
 
-def held_by_offer(session: Session) -> dict[OfferKey, int]:
+def held_by_offer(session: Session, project_id: int | None = None) -> dict[OfferKey, int]:
     """How many jobs wait for a person, by the offer whose answer was lost."""
-    rows = session.execute(
+    query = (
         select(Attempt.provider, Job.model_slug, func.count())
         .select_from(Job)
         .join(Attempt, _is_open_attempt_of_job())
         .where(Job.held_at.is_not(None))
         .group_by(Attempt.provider, Job.model_slug)
     )
-    return {(provider, slug): count for provider, slug, count in rows}
+    if project_id is not None:
+        query = query.where(Job.project_id == project_id)
+    return {(provider, slug): count for provider, slug, count in session.execute(query)}
 
 
 # --- workers ---------------------------------------------------------------------------------------

@@ -18,9 +18,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from models.job import Job
-
-OfferKey = tuple[str, str]
-"""(provider, model_slug)"""
+from models.lifecycle import OfferKey
 
 OUT_CODES = ("unsupported",)
 """Errors after which a job never goes to that offer again: they would come again.

@@ -9,16 +9,13 @@ from sqlalchemy.orm import Session
 
 from models import queries
 from models.breaker import Breaker as BreakerRow
-from models.lifecycle import BreakerState
+from models.lifecycle import BreakerState, OfferKey
 from models.session import Database
 from workers.breaker import Breaker, Passage, Sign, after, passage, probing
 
 MOST_OF_A_REASON = 500
 
 logger = logging.getLogger("darkroom.breakers")
-
-OfferKey = tuple[str, str]
-"""(provider, model_slug)"""
 
 
 def tell(database: Database, provider: str, model_slug: str, sign: Sign, reason: str) -> None:

@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 
 from broker import LOCAL, REMOTE, Broker, GenerateMessage, queue_of
 from models import queries, transitions
-from models.lifecycle import Route
+from models.lifecycle import OfferKey, Route
 from models.session import Database
-from models.turns import OfferKey, ready_jobs
+from models.turns import ready_jobs
 from models.worker import DISPATCH_LOCK
 from workers import breakers
 from workers.breaker import Passage

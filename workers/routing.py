@@ -12,10 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
-from models.lifecycle import Route
-
-OfferKey = tuple[str, str]
-"""(provider, model_slug)"""
+from models.lifecycle import OfferKey, Route
 
 
 class Failures(Protocol):
