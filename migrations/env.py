@@ -3,7 +3,7 @@
 from alembic import context
 
 # Every record, so that the metadata is whole.
-from models import attempt, breaker, campaign, event, job, output, project, worker  # noqa: F401
+from models import attempt, breaker, campaign, event, job, lane, limit, output, project, worker  # noqa: F401
 from models.base import Base
 
 

@@ -4,11 +4,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, false, func
+from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, UniqueConstraint, false, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Id, Usd, one_of
 from models.lifecycle import AttemptState, Billed
+
+SETTLED = (
+    "CASE WHEN finished_at IS NULL THEN 0 WHEN cost_usd IS NOT NULL THEN cost_usd"
+    " WHEN billed = 'no' THEN 0 ELSE coalesce(reserved_usd, 0) END"
+)
 
 
 class Attempt(Base):
@@ -29,12 +34,6 @@ class Attempt(Base):
             unique=True,
             postgresql_where="state IN ('intent', 'submitted', 'unknown')",
         ),
-        # dispatch: what somebody must go on with; `unknown` stays the state of some that have ended
-        Index(
-            "ix_attempts_unfinished",
-            "job_id",
-            postgresql_where="state IN ('intent', 'submitted', 'unknown') AND finished_at IS NULL",
-        ),
         # routing: how long each provider has taken lately
         Index("ix_attempts_latency", "finished_at", postgresql_where="state = 'done'"),
     )
@@ -52,6 +51,10 @@ class Attempt(Base):
     cost_usd: Mapped[Usd | None]
     cost_is_estimate: Mapped[bool] = mapped_column(server_default=false())  # the catalogue's price
     billed: Mapped[Billed | None]  # None while it is open, or ended before 0002
+    reserved_usd: Mapped[Usd | None]  # of the budgets, when it was made
+    # What the budgets are charged: nothing while it is open; then what it cost; where nobody knows, what was
+    # reserved, since it may have cost that.  A trigger adds it to the project and the campaign.
+    settled_usd: Mapped[Usd] = mapped_column(Computed(SETTLED, persisted=True))
     request_id: Mapped[str | None]  # the provider's own, for its support
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]

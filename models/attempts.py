@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, func, select, update
 from sqlalchemy.orm import Session
 
 from models import lifecycle
@@ -105,7 +105,10 @@ def _make(session: Session, job_id: int, provider: str, remote_id: str) -> Attem
     earlier = (
         select(func.coalesce(func.max(Attempt.number), 0)).where(Attempt.job_id == job_id).scalar_subquery()
     )
-    attempt = Attempt(job_id=job_id, number=earlier + 1, provider=provider, remote_id=remote_id)
+    reserved = select(Job.reserved_usd).where(Job.id == job_id).scalar_subquery()
+    attempt = Attempt(
+        job_id=job_id, number=earlier + 1, provider=provider, remote_id=remote_id, reserved_usd=reserved
+    )
     session.add(attempt)
     session.flush()
     session.refresh(attempt)
@@ -231,6 +234,20 @@ def close(
         update(Attempt)
         .where(which, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
         .values(state=state, billed=billed, finished_at=func.clock_timestamp(), **values)
+    )
+
+
+def open_provider() -> ScalarSelect[str]:
+    """SQL: who has the open attempt of a job's row; NULL when it has none."""
+    return (
+        select(Attempt.provider)
+        .where(
+            Attempt.job_id == Job.id,
+            Attempt.state.in_(lifecycle.OPEN_ATTEMPTS),
+            Attempt.finished_at.is_(None),
+        )
+        .correlate(Job)
+        .scalar_subquery()
     )
 
 

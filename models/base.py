@@ -30,7 +30,7 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: Text,
         datetime: DateTime(timezone=True),
-        dict[str, Any]: JSONB,
+        dict[str, Any]: JSONB(none_as_null=True),
         # Words are stored as text with a CHECK: a native enum cannot lose a word, and adding one locks.
         Enum: EnumColumn(
             Enum,

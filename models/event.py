@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, func
+from sqlalchemy import BigInteger, CheckConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, one_of
@@ -15,7 +15,8 @@ class JobEvent(Base):
     __tablename__ = "job_events"
     __table_args__ = (CheckConstraint(one_of("status", Status), name="status"),)
 
-    job_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("jobs.id"), primary_key=True)
+    # No foreign key: written with its job by one statement and deleted with it by one (docs/decisions).
+    job_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # 1, 2, 3 ... without a gap
     status: Mapped[Status]
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -4,12 +4,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, Text, false, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, Text, false, func, text, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Id, Usd, one_of
-from models.lifecycle import OnUnknown, Outcome, Route, Status, StopOutcome
+from models.lifecycle import SUSPECT_DEATHS, OnUnknown, Outcome, Route, Status, StopOutcome
+
+_WAITS = "dispatched_at IS NULL AND outcome IS NULL AND held_at IS NULL AND kill_requested_at IS NULL"
+_INNOCENT = f"is_due AND worker_deaths < {SUSPECT_DEATHS}"
+_SUSPECT = f"is_due AND worker_deaths >= {SUSPECT_DEATHS}"
 
 
 class Job(Base):
@@ -40,25 +44,50 @@ class Job(Base):
         CheckConstraint(
             "held_at IS NULL OR (status = 'task_queue' AND dispatched_at IS NULL)", name="held_waits"
         ),
-        # dispatch: what waits, kind by kind (a model and the providers wanted for it), each in the order of
-        # its turn; the kinds that nobody can serve now are stepped over without being read
+        CheckConstraint(one_of("stop_as", Outcome), name="stop_as"),
+        # No index but the one of the finished names `status`, so that an arrow between two running statuses
+        # touches no index at all (a heap-only tuple): a job waits when it is not dispatched and not ended.
+        #
+        # dispatch: what waits for its turn, lane by lane (a project, a campaign, a priority), in each of them
+        # kind by kind, in the order of age
         Index(
             "ix_jobs_ready",
-            "model_slug",
-            text("coalesce(wanted_providers, '{}'::text[])"),
+            "project_id",
+            text("coalesce(campaign_id, 0)"),
             text("priority DESC"),
+            "kind",
             "id",
-            postgresql_where="status = 'task_queue' AND dispatched_at IS NULL AND held_at IS NULL",
+            postgresql_where=f"{_WAITS} AND {_INNOCENT} AND open_provider IS NULL",
         ),
-        # dispatch: slots in use by provider; sweep: messages that nobody took
+        # dispatch: what was begun and is gone on with at the same provider
+        Index(
+            "ix_jobs_begun",
+            "open_provider",
+            "id",
+            postgresql_where=f"{_WAITS} AND {_INNOCENT} AND open_provider IS NOT NULL",
+        ),
+        # dispatch: suspects, of which one runs at a time
+        Index("ix_jobs_suspect", "id", postgresql_where=f"{_WAITS} AND {_SUSPECT}"),
+        # dispatch: what becomes due
+        Index("ix_jobs_delayed", "run_at", postgresql_where="outcome IS NULL AND NOT is_due"),
+        # dispatch: slots, places at providers and dollars in use; sweep: messages that nobody took, and what
+        # was in a dead worker's hands; heartbeat: what is in this worker's
         Index(
             "ix_jobs_in_flight",
-            "provider",
             "dispatched_at",
-            postgresql_where="dispatched_at IS NOT NULL AND outcome IS NULL",
+            postgresql_where="outcome IS NULL AND (dispatched_at IS NOT NULL OR open_provider IS NOT NULL)",
         ),
-        # sweep: what was in a dead worker's hands; heartbeat: what this worker must stop
-        Index("ix_jobs_in_hands", "worker_id", postgresql_where="worker_id IS NOT NULL AND outcome IS NULL"),
+        # sweep: what is to stop and has not
+        Index(
+            "ix_jobs_stopping",
+            "kill_requested_at",
+            postgresql_where="outcome IS NULL AND kill_requested_at IS NOT NULL",
+        ),
+        # sweep: what is too late
+        Index(
+            "ix_jobs_deadline", "deadline_at", postgresql_where="outcome IS NULL AND deadline_at IS NOT NULL"
+        ),
+        Index("ix_jobs_start_by", "start_by_at", postgresql_where=f"{_WAITS} AND start_by_at IS NOT NULL"),
         # list, doctor: what waits for a person
         Index("ix_jobs_held", "project_id", "held_at", postgresql_where="held_at IS NOT NULL"),
         # list: one project's jobs, newest first
@@ -69,8 +98,10 @@ class Job(Base):
             "campaign_id",
             "custom_id",
             unique=True,
-            postgresql_where="campaign_id IS NOT NULL",
+            postgresql_where="campaign_id IS NOT NULL AND retry_of IS NULL",
         ),
+        # Money: asked to retry twice, it is retried once.
+        Index("uq_jobs_retry_of", "retry_of", unique=True, postgresql_where="retry_of IS NOT NULL"),
     )
 
     id: Mapped[Id]
@@ -87,8 +118,14 @@ class Job(Base):
     route: Mapped[Route] = mapped_column(server_default=Route.ORDER.value)
     on_unknown: Mapped[OnUnknown] = mapped_column(server_default=OnUnknown.HOLD.value)
     excluded: Mapped[dict[str, Any]] = mapped_column(server_default="{}")  # provider -> why it cannot
+    kind: Mapped[str]  # model, wanted and excluded providers in one word: see `models.kinds`
     priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # higher goes first
     run_at: Mapped[datetime] = mapped_column(server_default=func.now())  # not before
+    is_due: Mapped[bool] = mapped_column(server_default=true())  # `run_at` has passed; dispatch sets it
+    start_by_at: Mapped[datetime | None]  # expires unless an attempt was begun by then
+    deadline_at: Mapped[datetime | None]  # expires unless it has ended by then
+    retry: Mapped[dict[str, Any] | None]  # this job's own retry policy, over the model's
+    retry_of: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))  # the job that this one tries again
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     status: Mapped[Status] = mapped_column(server_default=Status.QUEUE.value)
@@ -97,9 +134,12 @@ class Job(Base):
     claim: Mapped[int] = mapped_column(server_default="0")  # the fence: +1 whenever the job changes hands
     dispatched_at: Mapped[datetime | None]  # a message with this claim was published
     provider: Mapped[str | None]  # chosen at dispatch
+    open_provider: Mapped[str | None]  # waiting, with an open attempt there: nobody else can go on with it
+    reserved_usd: Mapped[Usd | None]  # of the budgets, for the attempt that is to be or is open
     worker_id: Mapped[int | None] = mapped_column(ForeignKey("workers.id"))  # who accepted it
     worker_deaths: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     kill_requested_at: Mapped[datetime | None]  # the intent; whoever holds the job carries it out
+    stop_as: Mapped[Outcome | None]  # how it then ends: killed, or expired
     held_at: Mapped[datetime | None]  # since then it waits for a person: an answer was lost
 
     finished_at: Mapped[datetime | None]

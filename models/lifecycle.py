@@ -85,6 +85,7 @@ class StopOutcome(StrEnum):
     CANCELLED = "provider_cancelled"
     CANNOT_CANCEL = "provider_cannot_cancel"  # it runs on there, and may be billed
     UNKNOWN = "submission_unknown"  # something may have been sent; nobody knows
+    FINISHED_FIRST = "finished_first"  # the picture was there before the wish to stop: it is kept
 
 
 OfferKey = tuple[str, str]
@@ -98,6 +99,10 @@ OPEN_ATTEMPTS = frozenset({AttemptState.INTENT, AttemptState.SUBMITTED, AttemptS
 
 MAX_WORKER_DEATHS = 3
 """A job that has taken down this many workers is quarantined, not run again."""
+
+SUSPECT_DEATHS = MAX_WORKER_DEATHS - 1
+"""A job in whose hands so many workers died is a suspect: suspects run one at a time, so that only the one
+that is to blame is quarantined and not those that ran beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,7 @@ RETRY = _arrow("retry", *RUNNING, to=Status.QUEUE)
 RESCUE = _arrow("rescue", *RUNNING, to=Status.QUEUE)
 HAND_OVER = _arrow("hand_over", *RUNNING, to=Status.QUEUE)
 HOLD = _arrow("hold", *RUNNING, to=Status.QUEUE)
+EXPIRE = _arrow("expire", *LIVE, to=Status.POSTPROCESS_END)
 RECALL = _arrow("recall", Status.QUEUE, to=Status.QUEUE)
 RELEASE = _arrow("release", Status.QUEUE, to=Status.QUEUE)
 
@@ -149,6 +155,7 @@ ARROWS = (
     RESCUE,
     HAND_OVER,
     HOLD,
+    EXPIRE,
     RECALL,
     RELEASE,
 )

@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.base import Base, Id, one_of
+from models.base import Base, Id, Usd, one_of
 from models.errors import NameTaken
 
 KEY_LENGTH = 32
@@ -31,7 +31,15 @@ class Project(Base):
     """
 
     __tablename__ = "projects"
-    __table_args__ = (CheckConstraint(one_of("auth", AuthMode), name="auth"),)
+    __table_args__ = (
+        CheckConstraint(one_of("auth", AuthMode), name="auth"),
+        CheckConstraint("weight > 0", name="weight"),
+        CheckConstraint("max_in_flight > 0", name="max_in_flight"),
+        CheckConstraint("budget_usd >= 0", name="budget_usd"),
+        CheckConstraint("keep_jobs_days > 0", name="keep_jobs_days"),
+        CheckConstraint("keep_events_days > 0", name="keep_events_days"),
+        CheckConstraint("keep_outputs_days > 0", name="keep_outputs_days"),
+    )
 
     id: Mapped[Id]
     name: Mapped[str] = mapped_column(unique=True)
@@ -39,6 +47,16 @@ class Project(Base):
     api_key: Mapped[str] = mapped_column(unique=True)  # every request is looked up by it
     api_secret: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    weight: Mapped[int] = mapped_column(server_default="1")  # turns it gets for each turn of a project of 1
+    max_in_flight: Mapped[int | None]  # jobs at a time; None for any number
+    paused_at: Mapped[datetime | None]  # since then none of its jobs is dispatched
+    budget_usd: Mapped[Usd | None]  # what it may spend in all; None for any sum
+    spent_usd: Mapped[Usd] = mapped_column(server_default="0")  # the sum of its attempts' `settled_usd`
+    # Days after a job's end; None for ever.
+    keep_jobs_days: Mapped[int | None]
+    keep_events_days: Mapped[int | None]
+    keep_outputs_days: Mapped[int | None]
 
     def __repr__(self) -> str:
         """Without the secret."""

@@ -8,6 +8,7 @@ import pytest
 
 from api.authentication import signature
 from models import queries, transitions
+from models.errors import StaleTransition
 from models.lifecycle import Outcome, Status, StopOutcome
 
 NOT_CANCELLABLE = (1, "Task is not in a cancellable state.")
@@ -274,7 +275,7 @@ def test_a_cancelled_task_cannot_be_accepted(ask, hand):
 
     ask("Cancel", job_id)
 
-    with pytest.raises(transitions.StaleTransition):
+    with pytest.raises(StaleTransition):
         hand.kill(claim, StopOutcome.NEVER_STARTED)
 
 

@@ -102,8 +102,8 @@ def test_a_step_back_opens_no_attempt_again(engine, empty_database_url):
         )
         connection.execute(
             text(
-                "INSERT INTO jobs (socket_token, project_id, model_slug, parameters)"
-                " VALUES ('t', 1, 'a/b', '{}')"
+                "INSERT INTO jobs (socket_token, project_id, model_slug, kind, parameters)"
+                " VALUES ('t', 1, 'a/b', 'a/b|*|', '{}')"
             )
         )
         connection.execute(

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from models import queries, transitions
-from models.attempts import Cost, Failure
+from models.attempts import Assigned, Cost, Failure
 from models.errors import StaleTransition
 from models.job import Job
 from models.lifecycle import AttemptState, Billed, OnUnknown, Outcome, Route, Status, StopOutcome
@@ -21,7 +21,7 @@ SANDBOX = [("sandbox", "a/b")]
 A_PICTURE = NewOutput("0.png", "key", "ab/0.png", "image/png", 10, "00", 64, 64, 42)
 
 
-def _assigned(database: Database, claim: Claim, worker_id: int) -> transitions.Assigned:
+def _assigned(database: Database, claim: Claim, worker_id: int) -> Assigned:
     with database.transaction() as session:
         transitions.accept(session, claim, worker_id)
         transitions.start_preprocess(session, claim)
@@ -29,7 +29,7 @@ def _assigned(database: Database, claim: Claim, worker_id: int) -> transitions.A
         return transitions.assign(session, claim, provider="sandbox", remote_id="sandbox")
 
 
-def _started(database: Database, claim: Claim, worker_id: int) -> transitions.Assigned:
+def _started(database: Database, claim: Claim, worker_id: int) -> Assigned:
     attempt = _assigned(database, claim, worker_id)
     with database.transaction() as session:
         transitions.record_ticket(session, attempt.id, {"id": "t"})

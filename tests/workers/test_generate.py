@@ -10,6 +10,7 @@ from sqlalchemy import func, text, update
 from catalogue import UnknownModel
 from models import queries, transitions
 from models.attempt import Attempt
+from models.attempts import Assigned
 from models.job import Job
 from models.lifecycle import AttemptState, Outcome, Status, StopOutcome
 from providers.base import CancelOutcome, Done, Failed, LostAnswer, RemoteOutput, Running
@@ -100,7 +101,7 @@ def _die_after_submitting(bench, claim, worker_id) -> None:
         transitions.record_ticket(session, attempt.id, {"id": "t"})
 
 
-def _die_before_submitting(bench, claim, worker_id) -> transitions.Assigned:
+def _die_before_submitting(bench, claim, worker_id) -> Assigned:
     with bench.database.transaction() as session:
         transitions.accept(session, claim, worker_id)
         transitions.start_preprocess(session, claim)

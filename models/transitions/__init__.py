@@ -1,0 +1,91 @@
+"""Everything that can happen to a job, one verb for each arrow; nothing else writes `status`.
+
+Each verb is one statement: an UPDATE guarded by status and claim, and the
+`job_events` row that tells of it.  When the guard hits no row, somebody else
+holds the job or it has ended: `StaleTransition`, and nothing was written.
+
+A verb does not commit; the unit of work around it does.  Verbs that happen
+back to back may share one.
+
+    queueing      the producer
+    dispatching   the dispatcher
+    working       the worker, under its claim
+    holding       the person who decides about a held job
+    stopping      the caller who wants it stopped
+    rescuing      the sweep
+    moving        how every verb moves
+"""
+
+from models.transitions.dispatching import dispatch, recall
+from models.transitions.holding import adopt, give_up, release, resend
+from models.transitions.moving import Claim
+from models.transitions.queueing import EnqueuedJob, NewJob, enqueue, new_token
+from models.transitions.rescuing import give_back, rescue
+from models.transitions.stopping import (
+    cancel,
+    cancel_late_ticket,
+    expire,
+    kill,
+    kill_unheld,
+    request_kill,
+    spare,
+)
+from models.transitions.working import (
+    NewOutput,
+    accept,
+    assign,
+    doubt,
+    end,
+    end_preprocess,
+    fail,
+    forget,
+    hand_over,
+    hold,
+    output,
+    record_ticket,
+    retry,
+    start,
+    start_postprocess,
+    start_preprocess,
+    succeed,
+)
+
+__all__ = [
+    "Claim",
+    "EnqueuedJob",
+    "NewJob",
+    "NewOutput",
+    "accept",
+    "adopt",
+    "assign",
+    "cancel",
+    "cancel_late_ticket",
+    "dispatch",
+    "doubt",
+    "end",
+    "end_preprocess",
+    "enqueue",
+    "expire",
+    "fail",
+    "forget",
+    "give_back",
+    "give_up",
+    "hand_over",
+    "hold",
+    "kill",
+    "kill_unheld",
+    "new_token",
+    "output",
+    "recall",
+    "record_ticket",
+    "release",
+    "request_kill",
+    "rescue",
+    "resend",
+    "retry",
+    "spare",
+    "start",
+    "start_postprocess",
+    "start_preprocess",
+    "succeed",
+]

@@ -1,0 +1,59 @@
+"""The sweep: jobs are taken out of hands that cannot hold them any more."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, func
+from sqlalchemy.orm import Session
+
+from models import attempts, lifecycle
+from models.attempt import Attempt
+from models.job import Job
+from models.lifecycle import (
+    MAX_WORKER_DEATHS,
+    AttemptState,
+    Billed,
+    Outcome,
+)
+from models.transitions.moving import BACK_WITH_ATTEMPT, move
+
+
+def give_back(session: Session, whose: ColumnElement[bool], reason: str) -> list[Row[Any]]:
+    """Put jobs back in the queue that nobody is running, through no fault of theirs: (id, status) of each."""
+    held = whose & Job.worker_id.is_not(None)
+    return move(session, lifecycle.RESCUE, held, reason=reason, **BACK_WITH_ATTEMPT)
+
+
+def rescue(session: Session, whose: ColumnElement[bool], reason: str) -> list[Row[Any]]:
+    """Take jobs out of the hands of workers that died with them: (id, status) of each.
+
+    Each gets a new claim at once, so a worker that was only frozen can no longer
+    write; it waits for dispatch again, and its open attempt is taken over.  A job
+    that has taken down too many workers is not run again.
+    """
+    held = whose & Job.worker_id.is_not(None)
+    poisonous = Job.worker_deaths + 1 >= MAX_WORKER_DEATHS
+    quarantined = move(
+        session,
+        lifecycle.FAIL,
+        held & poisonous,
+        reason=f"{reason}; quarantined: {MAX_WORKER_DEATHS} workers died with it",
+        claim=Job.claim + 1,
+        worker_deaths=Job.worker_deaths + 1,
+        outcome=Outcome.FAILED,
+        finished_at=func.clock_timestamp(),
+        error_code="quarantined",
+        error_message=f"{MAX_WORKER_DEATHS} workers died while they ran this job; it is not run again",
+    )
+    if quarantined:
+        # Nobody will take these over: what was sent may have cost money.
+        theirs = Attempt.job_id.in_([row.id for row in quarantined])
+        attempts.close(session, theirs, AttemptState.UNKNOWN, Billed.UNKNOWN, error_code="quarantined")
+    rescued = move(
+        session,
+        lifecycle.RESCUE,
+        held,
+        reason=reason,
+        worker_deaths=Job.worker_deaths + 1,
+        **BACK_WITH_ATTEMPT,
+    )
+    return quarantined + rescued
