@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from api import accounts, resolving, stopping
 from api.dependencies import NativeProject, Services, ServicesOf
 from api.errors import Problem
+from api.filters import campaign_id_of
 from api.market import NotExpressible, NotSold
 from api.names import job_called
 from api.native_shapes import Setting, at_stake_usd, event_answer, job_answer, job_detail
@@ -125,7 +126,7 @@ def list_jobs(
     before_id = None if cursor is None else _id_of(cursor)
     status_words, outcome_words = _words(Status, "status", statuses), _words(Outcome, "outcome", outcomes)
     with services.database.transaction() as session:
-        campaign_id = None if campaign is None else _campaign_id(session, project.id, campaign)
+        campaign_id = None if campaign is None else campaign_id_of(session, project.id, campaign)
         wanted = JobFilter(status_words, outcome_words, campaign_id, before_id, held)
         # One more than asked for tells whether there is another page.
         found = queries.list_jobs(session, project.id, wanted, limit + 1)
@@ -152,13 +153,6 @@ def _words(kind: type[Word], parameter: str, sent: Iterable[str] | None) -> tupl
         return tuple(kind(word) for word in words) or None
     except ValueError as exc:
         raise _invalid(parameter, f"takes {', '.join(kind)}") from exc
-
-
-def _campaign_id(session: Session, project_id: int, uuid: UUID) -> int:
-    found = queries.campaign(session, project_id, uuid)
-    if found is None:
-        raise Problem(404, "campaign_not_found", "This project has no such campaign.")
-    return found.id
 
 
 def _settings_of(session: Session, jobs: Sequence[Job]) -> dict[int, Setting]:

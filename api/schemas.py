@@ -6,11 +6,12 @@ Money is a decimal in a string, because a JSON number is a float; times are ISO 
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -19,6 +20,7 @@ from pydantic import (
     ValidationInfo,
     WithJsonSchema,
     field_validator,
+    model_validator,
 )
 
 from models.lifecycle import (
@@ -118,6 +120,44 @@ class NewJobBody(Asked):
         if self.provider is not None:
             return (self.provider,)
         return None if self.providers is None else tuple(self.providers)
+
+
+class JobFilterBody(Asked):
+    """Which of the project's jobs are meant: those to which everything that is said applies."""
+
+    all: Annotated[bool, Field(description="Every job; needed where nothing else is said.")] = False
+    campaign: Annotated[Annotated[UUID, Strict(strict=False)] | None, Field(description="Its id.")] = None
+    model: Annotated[Name | None, Field(description="Its slug.")] = None
+    provider: Annotated[
+        Name | None, Field(description="With it now, with a request there, or wanting nobody else.")
+    ] = None
+    priority: Annotated[int | None, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = None
+    held: Annotated[bool | None, Field(description="Only those that wait for somebody.")] = None
+    created_after: Annotated[
+        Annotated[AwareDatetime, Strict(strict=False)] | None, Field(description="Then or later.")
+    ] = None
+    created_before: Annotated[
+        Annotated[AwareDatetime, Strict(strict=False)] | None, Field(description="Earlier than that.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _mean_somebody(self) -> Self:
+        """A filter that was left empty by accident must not mean everybody."""
+        is_empty = not self.model_dump(exclude={"all"}, exclude_none=True)
+        if is_empty and not self.all:
+            raise ValueError("says nothing: `all: true` means every job of the project")
+        if self.all and not is_empty:
+            raise ValueError("give `all` or what the jobs have in common, not both")
+        return self
+
+
+class LivingFilterBody(JobFilterBody):
+    """Which of the project's jobs are meant, of those that have not ended."""
+
+    statuses: Annotated[
+        list[Annotated[Status, Strict(strict=False)]] | None,
+        Field(min_length=1, examples=[["task_queue"]]),
+    ] = None
 
 
 class CampaignRow(NewJobBody):

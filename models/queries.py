@@ -1,7 +1,7 @@
 """Every SELECT that more than one room needs."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Row,
     Select,
     Text,
+    and_,
     cast,
     column,
     false,
@@ -107,29 +108,65 @@ def _is_named(name: str) -> ColumnElement[bool]:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which of a project's jobs to list; None means any."""
+    """Which of a project's jobs are meant; None means any.
+
+    Attributes:
+        before_id: keyset cursor: only jobs with a smaller id.
+        provider: with it now, with an open attempt there, or wanting nobody else.
+        created_after: then or later.
+        created_before: earlier than that.
+    """
 
     statuses: tuple[Status, ...] | None = None
     outcomes: tuple[Outcome, ...] | None = None
     campaign_id: int | None = None
-    before_id: int | None = None  # keyset cursor: only jobs with a smaller id
+    before_id: int | None = None
     is_held: bool | None = None
+    model_slug: str | None = None
+    provider: str | None = None
+    priority: int | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
 
 
 def list_jobs(session: Session, project_id: int, wanted: JobFilter, limit: int) -> Sequence[Job]:
     """A project's jobs, newest first, at most `limit`."""
-    query = select(Job).where(Job.project_id == project_id).order_by(Job.id.desc()).limit(limit)
-    if wanted.statuses is not None:
-        query = query.where(Job.status.in_(wanted.statuses))
-    if wanted.outcomes is not None:
-        query = query.where(Job.outcome.in_(wanted.outcomes))
-    if wanted.campaign_id is not None:
-        query = query.where(Job.campaign_id == wanted.campaign_id)
-    if wanted.before_id is not None:
-        query = query.where(Job.id < wanted.before_id)
-    if wanted.is_held is not None:
-        query = query.where(Job.held_at.is_not(None) if wanted.is_held else Job.held_at.is_(None))
+    query = select(Job).where(meant(project_id, wanted)).order_by(Job.id.desc()).limit(limit)
     return session.scalars(query).all()
+
+
+def meant(project_id: int, wanted: JobFilter) -> ColumnElement[bool]:
+    """SQL: a job of this project is one of the wanted."""
+    conditions = [Job.project_id == project_id]
+    if wanted.statuses is not None:
+        conditions.append(Job.status.in_(wanted.statuses))
+    if wanted.outcomes is not None:
+        conditions.append(Job.outcome.in_(wanted.outcomes))
+    if wanted.campaign_id is not None:
+        conditions.append(Job.campaign_id == wanted.campaign_id)
+    if wanted.before_id is not None:
+        conditions.append(Job.id < wanted.before_id)
+    if wanted.is_held is not None:
+        conditions.append(Job.held_at.is_not(None) if wanted.is_held else Job.held_at.is_(None))
+    return and_(*conditions, *_terms_of(wanted))
+
+
+def _terms_of(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
+    """What a filter says of how a job was asked for."""
+    if wanted.model_slug is not None:
+        yield Job.model_slug == wanted.model_slug
+    if wanted.provider is not None:
+        yield or_(
+            Job.provider == wanted.provider,
+            Job.open_provider == wanted.provider,
+            Job.wanted_providers == [wanted.provider],
+        )
+    if wanted.priority is not None:
+        yield Job.priority == wanted.priority
+    if wanted.created_after is not None:
+        yield Job.created_at >= wanted.created_after
+    if wanted.created_before is not None:
+        yield Job.created_at < wanted.created_before
 
 
 def trail(session: Session, job_id: int) -> Sequence[JobEvent]:
