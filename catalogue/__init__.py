@@ -22,6 +22,7 @@ from catalogue.loading import load
 from catalogue.mapping import Told, ToldImages, exclusions, translate
 from catalogue.offers import Offer, Source, Tariff
 from catalogue.pictures import STORED
+from catalogue.retrying import RetryTerms
 from catalogue.spec import ModelSpec
 from catalogue.validation import validate
 
@@ -39,6 +40,7 @@ __all__ = [
     "Option",
     "Problem",
     "ProblemKind",
+    "RetryTerms",
     "Source",
     "Tariff",
     "Told",

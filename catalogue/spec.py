@@ -16,6 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from catalogue.inputs import Holds, InputSpec
 from catalogue.offers import Offer, Source
+from catalogue.retrying import RetryTerms
 from catalogue.rules import Copy, FitSize, Fixed, Images, Rule, Size, inputs_of, targets_of
 
 _NUMBERS = {Holds.INTEGER, Holds.NUMBER}
@@ -34,6 +35,7 @@ class ModelSpec(Fixed):
         source: where these facts are from.
         inputs: the parameters, in the document's order.
         inspires: sample parameters to start from, as raw as a caller would send them.
+        retry: its policy about another attempt, where it has one of its own.
         offers: who sells it, the preferred first; never empty.
     """
 
@@ -46,6 +48,7 @@ class ModelSpec(Fixed):
     source: Source
     inputs: tuple[InputSpec, ...]
     inspires: tuple[dict[str, str], ...]
+    retry: RetryTerms = RetryTerms()
     offers: Annotated[tuple[Offer, ...], Field(min_length=1)]
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
+from catalogue import UnknownModel
 from models import queries, transitions
 from models.attempt import Attempt
 from models.attempts import Failure
@@ -23,7 +24,7 @@ from providers.errors import (
 )
 from workers import breakers
 from workers.breaker import Sign
-from workers.retry import Onward, after_failure, trouble_of
+from workers.retry import Onward, Policy, after_failure, policy_of, trouble_of
 from workers.routing import candidates
 from workers.turn import Ending, Finish, FinishedEarly, Work, storable
 
@@ -63,8 +64,12 @@ def brought_nothing(work: Work, error: ProviderError, seen: Done | Failed | None
     if failure.state is AttemptState.UNKNOWN:
         failure = replace(failure, state=AttemptState.WRITTEN_OFF)
     delay = verdict.onward.delay
+    # The dispatcher then never reads the job for an offer that cannot make it.
+    excluding = {work.attempt.provider: failure.message} if trouble_of(error).is_out else None
     work.turn.write(
-        lambda session: transitions.retry(session, work.turn.claim, work.attempt.id, failure, delay)
+        lambda session: transitions.retry(
+            session, work.turn.claim, work.attempt.id, failure, delay, excluding=excluding
+        )
     )
     return FinishedEarly(Finish(Ending.RETRYING, failure.message, delay))
 
@@ -133,12 +138,22 @@ def _verdict(work: Work, error: ProviderError) -> _Verdict:
             failed_here=failures[here].count if here in failures else 0,
             counted_attempts=queries.counted_attempts(session, job.id) + trouble.counts,
             on_unknown=job.on_unknown,
+            policy=_policy(work, job),
             jitter=random.random(),  # noqa: S311 - spreads retries
         )
         reasons = {} if trouble.is_the_jobs else _reasons(job, queries.attempts(session, job.id))
         return _Verdict(onward, {name: why for name, why in reasons.items() if name != here})
 
     return work.turn.write(decide)
+
+
+def _policy(work: Work, job: Job) -> Policy:
+    """The job's own policy, over its model's, over what holds for all."""
+    try:
+        models = work.turn.bench.catalogue.find(job.model_slug).retry.said
+    except UnknownModel:  # the model was taken out of the catalogue while the job ran
+        models = None
+    return policy_of(models, job.retry)
 
 
 def _reasons(job: Job, attempts: Sequence[Attempt]) -> dict[str, str]:

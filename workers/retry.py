@@ -5,9 +5,10 @@ when the job's policy is to buy again what may have cost something; and never wh
 job itself is at fault, because then it would fail anywhere.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from models.lifecycle import OnUnknown
 from providers.errors import (
@@ -23,16 +24,45 @@ from providers.errors import (
 )
 
 ATTEMPTS_BESIDES_OFFERS = 2
-"""Counted attempts of a job: one at each of its offers, and this many more."""
+"""Counted attempts of a job whose policy names no number: one at each of its offers, and this many more."""
 
-FIRST_DELAY_S = 2.0
-LONGEST_DELAY_S = 300.0
-RATE_LIMIT_DELAY_S = 5.0
+TOLD_DELAY_S = 5.0
 LONGEST_TOLD_S = 120.0
-"""A job that is told to wait each time it comes waits longer, up to this: thousands may knock at one door."""
+"""Pauses after what uses up no attempt grow from the one to the other, whatever the job's own policy says:
+thousands may knock at one door, and a job that may knock for ever must not choose how often."""
 
 SHORTEST_ASKED_S = 1.0  # `Retry-After: 0`, or a date that our clock has passed, must not go round in circles
 LONGEST_ASKED_S = 3600.0  # a provider may ask for less, but not for a year
+
+_MOST_DOUBLINGS = 30  # far beyond the longest pause, and far below what overflows a float
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How often a job is tried, and how far apart.
+
+    Attributes:
+        max_attempts: counted attempts; None for one at each offer and `ATTEMPTS_BESIDES_OFFERS` more.
+        first_delay_s: the first pause is a random part of this; each further one of twice as much.
+        longest_delay_s: but never longer than this.
+    """
+
+    max_attempts: int | None = None
+    first_delay_s: float = 2.0
+    longest_delay_s: float = 300.0
+
+    def attempts(self, offers: int) -> int:
+        """How many counted attempts a job may use up that this many offers may make."""
+        return offers + ATTEMPTS_BESIDES_OFFERS if self.max_attempts is None else self.max_attempts
+
+
+def policy_of(*said: Mapping[str, Any] | None) -> Policy:
+    """The policy of a job: each of `said` over what was said before it.
+
+    None says nothing, nor does a name whose value is None.
+    """
+    told = {name: value for one in said for name, value in (one or {}).items() if value is not None}
+    return Policy(**told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +121,7 @@ def after_failure(
     failed_here: int,
     counted_attempts: int,
     on_unknown: OnUnknown,
+    policy: Policy,
     jitter: float,
 ) -> Onward | None:
     """When the job goes on; None when it ends.
@@ -105,6 +136,7 @@ def after_failure(
         failed_here: earlier attempts of the job that failed at this provider.
         counted_attempts: attempts that were used up, the latest included if it counts.
         on_unknown: the job's policy about what may have cost money.
+        policy: how often it is tried, and how far apart.
         jitter: 0..1, chosen by the caller; spreads retries that failed together.
     """
     if trouble.is_the_jobs or not _may_buy_again(trouble.billed, on_unknown):
@@ -113,11 +145,12 @@ def after_failure(
     may_stay = here in offers and trouble.may_repeat and not trouble.is_out
     if not others and not may_stay:
         return None
-    if counted_attempts >= ATTEMPTS_BESIDES_OFFERS + len({*offers, here}):
+    if counted_attempts >= policy.attempts(len({*offers, here})):
         return None
     if any(name not in tried and name not in shut for name in others):
         return Onward(timedelta(0), elsewhere=True)
-    return Onward(_backoff(trouble, failed_here, counted_attempts, jitter), elsewhere=False)
+    pause_s = _pause_s(trouble, failed_here, counted_attempts, policy)
+    return Onward(timedelta(seconds=_asked_s(trouble) + jitter * pause_s), elsewhere=False)
 
 
 def _may_buy_again(billed: Billed, on_unknown: OnUnknown) -> bool:
@@ -130,19 +163,24 @@ def _may_buy_again(billed: Billed, on_unknown: OnUnknown) -> bool:
             return False
 
 
-def _backoff(trouble: Trouble, failed_here: int, counted_attempts: int, jitter: float) -> timedelta:
-    """How long everybody is left alone."""
-    asked_s = trouble.retry_after_s
-    if asked_s is not None:
-        asked_s = min(LONGEST_ASKED_S, max(SHORTEST_ASKED_S, asked_s))
-        grown_s = asked_s if trouble.counts else _grown(asked_s, failed_here)
-        return timedelta(seconds=grown_s * (1 + 0.1 * jitter))
+def _asked_s(trouble: Trouble) -> float:
+    """What the provider asked for, within bounds: nobody comes back earlier."""
+    if trouble.retry_after_s is None:
+        return 0.0
+    return min(LONGEST_ASKED_S, max(SHORTEST_ASKED_S, trouble.retry_after_s))
+
+
+def _pause_s(trouble: Trouble, failed_here: int, counted_attempts: int, policy: Policy) -> float:
+    """The pause of which the job waits a random part, so that those who failed together come back apart.
+
+    A random part of all of it, from nothing on: where many failed at one moment that spreads them best, see
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ (read 2026-11).
+    """
     if not trouble.counts:
-        return timedelta(seconds=_grown(RATE_LIMIT_DELAY_S, failed_here) * (0.5 + jitter))
-    doublings = min(max(0, counted_attempts - 1), 10)  # far beyond the longest
-    return timedelta(seconds=min(LONGEST_DELAY_S, FIRST_DELAY_S * 2**doublings) * (0.5 + 0.5 * jitter))
+        return _grown(TOLD_DELAY_S, LONGEST_TOLD_S, failed_here)
+    return _grown(policy.first_delay_s, policy.longest_delay_s, counted_attempts - 1)
 
 
-def _grown(first_s: float, times: int) -> float:
-    """Twice as long each time; never shorter than at first."""
-    return max(first_s, min(LONGEST_TOLD_S, first_s * 2.0 ** min(times, 10)))
+def _grown(first_s: float, longest_s: float, times: int) -> float:
+    """Twice as long each time, up to the longest."""
+    return min(longest_s, first_s * 2.0 ** max(0, min(times, _MOST_DOUBLINGS)))

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from models import attempts, lifecycle
+from models import attempts, kinds, lifecycle
 from models.attempt import Attempt
 from models.attempts import Assigned, Cost, Failure
 from models.errors import StaleTransition
@@ -170,11 +170,27 @@ def fail(session: Session, claim: Claim, failure: Failure, attempt_id: int | Non
         attempts.fail(session, attempt_id, failure)
 
 
-def retry(session: Session, claim: Claim, attempt_id: int, failure: Failure, delay: timedelta) -> None:
-    """The attempt failed; the job waits `delay` for another one.
+def retry(
+    session: Session,
+    claim: Claim,
+    attempt_id: int,
+    failure: Failure,
+    delay: timedelta,
+    *,
+    excluding: Mapping[str, str] | None = None,
+) -> None:
+    """The attempt failed; the job waits `delay` for another one, and not at those who cannot express it.
 
     An attempt that is to be written off is not, when its answer came late: the job
     then goes on with it.
+
+    Args:
+        session: the unit of work.
+        claim: the worker's.
+        attempt_id: the attempt.
+        failure: how it failed.
+        delay: how long the job waits.
+        excluding: providers that turned out to be unable to express the job, each with a sentence why.
     """
     if failure.state is AttemptState.WRITTEN_OFF and _answer_came_late(session, claim, attempt_id):
         return
@@ -184,9 +200,20 @@ def retry(session: Session, claim: Claim, attempt_id: int, failure: Failure, del
         claim,
         attempt_id=attempt_id,
         reason=f"{failure.code}: another attempt {_when(delay)}",
-        **{**BACK_WITHOUT_ATTEMPT, **after(delay)},
+        **{**BACK_WITHOUT_ATTEMPT, **after(delay), **_narrowed(session, claim.job_id, excluding or {})},
     )
     attempts.fail(session, attempt_id, failure)
+
+
+def _narrowed(session: Session, job_id: int, excluding: Mapping[str, str]) -> dict[str, Any]:
+    """The columns that tell who may make the job, without these providers."""
+    if not excluding:
+        return {}
+    row = session.execute(
+        select(Job.model_slug, Job.wanted_providers, Job.excluded).where(Job.id == job_id)
+    ).one()
+    excluded = {**row.excluded, **excluding}
+    return {"excluded": excluded, "kind": kinds.word_of(row.model_slug, row.wanted_providers, excluded)}
 
 
 def _when(delay: timedelta) -> str:

@@ -37,6 +37,15 @@ FILL = FOLDER / "black-forest-labs--flux-1-fill-dev.toml"
 @pytest.mark.parametrize(
     ("good", "bad", "field", "says"),
     [
+        ("[source]", "[retry]\nmax_attempt = 3\n[source]", "retry.max_attempt", "not permitted"),
+        ("[source]", "[retry]\nmax_attempts = 0\n[source]", "retry.max_attempts", "greater than"),
+        ("[source]", "[retry]\nfirst_delay_s = '2'\n[source]", "retry.first_delay_s", "number"),
+        (
+            "[source]",
+            "[retry]\nfirst_delay_s = 9\nlongest_delay_s = 8\n[source]",
+            "retry",
+            "longer than longest_delay_s",
+        ),
         ('slug = "black', 'slug = "Black', "slug", "match pattern"),
         ("title =", "titel =", "title", "required"),
         ("required = true", "requird = true", "inputs.0.requird", "not permitted"),
@@ -183,3 +192,11 @@ def test_pictures_numbers_and_prices_agree_with_their_file(
         read_file(file)
 
     assert says in str(caught.value)
+
+
+def test_a_model_may_have_a_policy_of_its_own_about_another_attempt(tmp_path: Path) -> None:
+    file = tmp_path / GOOD.name
+    file.write_text(GOOD.read_text().replace("[source]", "[retry]\nmax_attempts = 6\n\n[source]", 1))
+
+    assert read_file(file).retry.said == {"max_attempts": 6}
+    assert read_file(GOOD).retry.said == {}

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from catalogue import CannotExpress
-from models import queries
+from catalogue import CannotExpress, Catalogue, RetryTerms
+from models import kinds, queries
 from models.lifecycle import AttemptState, BreakerState, Status
 from providers.base import Failed, Running
 from providers.errors import (
@@ -29,6 +29,7 @@ from providers.errors import (
 from workers import asking, generate
 from workers.breaker import Sign
 from workers.failing import sign_of
+from workers.running import StopSignal
 from workers.turn import Ending
 
 
@@ -132,6 +133,41 @@ def test_what_an_offer_cannot_express_is_not_sent_and_goes_elsewhere(desk, provi
     assert (first.ending, second.ending) == (Ending.RETRYING, Ending.SUCCEEDED)
     assert (attempt.error_code, attempt.billed) == ("unsupported", "no")
     assert (provider.submitted, _breaker(desk)) == ([], None)
+
+
+def test_an_offer_that_cannot_express_a_job_never_gets_it_again(desk, provider, enqueue, monkeypatch):
+    monkeypatch.setattr(generate.catalogue, "translate", _cannot_at("sandbox"))
+    job_id = enqueue(excluded={"wiro": "wiro takes 14 steps at most"})
+
+    desk.run(job_id)
+
+    job, _ = desk.read(job_id)
+    assert job.excluded == {"wiro": "wiro takes 14 steps at most", "sandbox": "sandbox takes no seed"}
+    assert kinds.read(job.kind).excluded == {"wiro", "sandbox"}
+
+
+def test_a_job_is_tried_as_often_as_it_says_itself(desk, provider, enqueue):
+    provider.on_check = lambda: Failed(GenerationFailed("broke", billed=Billed.NO), None)
+    job_id = enqueue(retry={"max_attempts": 1}, wanted_providers=("sandbox",))
+
+    finish = desk.run(job_id)
+
+    assert finish.ending is Ending.FAILED
+
+
+def test_a_job_is_tried_as_often_as_its_model_says(bench, dispatched, worker_id, provider, enqueue):
+    provider.on_check = lambda: Failed(GenerationFailed("broke", billed=Billed.NO), None)
+    said = RetryTerms(max_attempts=1)
+    models = tuple(spec.model_copy(update={"retry": said}) for spec in bench.catalogue.models)
+    patient, hasty = enqueue(retry={"max_attempts": 2}), enqueue()
+    bench = replace(bench, catalogue=Catalogue(models))
+
+    endings = [
+        generate.generate(bench, dispatched(job_id), worker_id, StopSignal()).ending
+        for job_id in (patient, hasty)
+    ]
+
+    assert endings == [Ending.RETRYING, Ending.FAILED]
 
 
 def test_a_job_that_no_offer_can_make_fails_with_the_reason_of_each(desk, other, enqueue, monkeypatch):

@@ -27,7 +27,16 @@ from providers.errors import (
     Unavailable,
     Unsupported,
 )
-from workers.retry import LONGEST_ASKED_S, Onward, Trouble, after_failure, trouble_of
+from workers.retry import (
+    LONGEST_ASKED_S,
+    LONGEST_TOLD_S,
+    Onward,
+    Policy,
+    Trouble,
+    after_failure,
+    policy_of,
+    trouble_of,
+)
 
 AT_ONCE = Onward(timedelta(0), elsewhere=True)
 PLAIN = trouble_of(GenerationFailed("x", billed=Billed.NO))
@@ -41,6 +50,7 @@ def _onward(trouble: Trouble, offers=("wiro", "runware"), **given) -> Onward | N
         "failed_here": 0,
         "counted_attempts": 1,
         "on_unknown": OnUnknown.HOLD,
+        "policy": Policy(),
         "jitter": 1.0,
     }
     return after_failure(trouble, "wiro", offers, **(facts | given))
@@ -115,7 +125,7 @@ def test_an_outage_fails_nobody_however_long_it_takes():
     )
 
     assert onward is not None
-    assert timedelta(minutes=1) < onward.delay < timedelta(minutes=5)
+    assert onward.delay == timedelta(seconds=LONGEST_TOLD_S)
 
 
 def test_what_uses_up_no_attempt_is_read_from_the_stored_codes():
@@ -166,14 +176,16 @@ def test_a_provider_that_was_turned_off_meanwhile_is_left():
     assert _onward(PLAIN, []) is None
 
 
-@pytest.mark.parametrize("jitter", [0.0, 0.3, 1.0])
-def test_what_the_provider_asked_for_is_kept(jitter):
-    asked = trouble_of(RateLimited("429", retry_after_s=7))
+@pytest.mark.parametrize(
+    ("asked_s", "jitter", "waits_s"), [(7, 0.0, 7), (7, 1.0, 9), (0, 0.0, 1), (1e9, 0.0, LONGEST_ASKED_S)]
+)
+def test_nobody_comes_back_earlier_than_the_provider_asked_for(asked_s, jitter, waits_s):
+    asked = trouble_of(GenerationFailed("x", billed=Billed.NO, retry_after_s=asked_s))
 
-    onward = _onward(asked, ["wiro"], counted_attempts=0, jitter=jitter)
+    onward = _onward(asked, ["wiro"], jitter=jitter)
 
     assert onward is not None
-    assert 7 <= onward.delay.total_seconds() <= 7.7
+    assert onward.delay.total_seconds() == waits_s
 
 
 def test_being_told_to_wait_uses_up_nothing():
@@ -181,56 +193,72 @@ def test_being_told_to_wait_uses_up_nothing():
 
     assert not told.counts
     assert _onward(told, ["wiro"], counted_attempts=0, jitter=0.5) == Onward(
-        timedelta(seconds=5), elsewhere=False
+        timedelta(seconds=2.5), elsewhere=False
     )
 
 
-@pytest.mark.parametrize(
-    ("asked_s", "waits_s"),
-    [
-        (None, [5, 10, 20, 40, 80, 120, 120]),
-        (7, [7, 14, 28, 56, 112, 120, 120]),
-        (900, [900, 900]),
-        # nothing, or a date that our clock has passed
-        (0, [1, 2, 4]),
-    ],
-)
-def test_who_is_told_to_wait_again_and_again_waits_longer(asked_s, waits_s):
-    told = trouble_of(RateLimited("429", retry_after_s=asked_s))
+@pytest.mark.parametrize("policy", [Policy(), Policy(1, 0.1, 0.1)])
+def test_who_finds_nobody_again_and_again_waits_longer_whatever_its_policy(policy):
+    away = trouble_of(Unavailable("503"))
 
     onwards = [
-        _onward(told, ["wiro"], failed_here=times, jitter=0.5 if asked_s is None else 0.0)
-        for times in range(len(waits_s))
+        _onward(away, ["wiro"], failed_here=times, counted_attempts=0, policy=policy) for times in range(7)
     ]
 
-    assert [onward and onward.delay.total_seconds() for onward in onwards] == waits_s
+    assert [onward and onward.delay.total_seconds() for onward in onwards] == [5, 10, 20, 40, 80, 120, 120]
+
+
+def test_those_that_failed_together_come_back_apart():
+    waits = [_onward(PLAIN, ["wiro"], counted_attempts=2, jitter=jitter) for jitter in (0.0, 0.25, 1.0)]
+
+    assert [onward and onward.delay.total_seconds() for onward in waits] == [0, 1, 4]
+
+
+def test_a_job_has_a_policy_of_its_own():
+    policy = Policy(max_attempts=2, first_delay_s=10, longest_delay_s=15)
+
+    assert _onward(PLAIN, ["wiro"], policy=policy) == Onward(timedelta(seconds=10), elsewhere=False)
+    assert _onward(PLAIN, ["wiro"], counted_attempts=2, policy=policy) is None
+
+
+def test_what_a_job_says_goes_before_what_its_model_says():
+    models = {"max_attempts": 5, "first_delay_s": 1.0}
+
+    assert policy_of(None, None) == Policy()
+    assert policy_of(models, None) == Policy(5, 1.0)
+    assert policy_of(models, {"max_attempts": 1, "first_delay_s": None}) == Policy(1, 1.0)
 
 
 SOME = st.lists(st.sampled_from(["wiro", "runware", "bfl", "vtrix"]), unique=True)
-
-
-@given(
-    st.builds(
-        Trouble,
-        is_the_jobs=st.booleans(),
-        is_out=st.booleans(),
-        may_repeat=st.booleans(),
-        billed=st.sampled_from(Billed),
-        retry_after_s=st.none() | st.floats(0, 1e9),
-        counts=st.booleans(),
-    ),
-    SOME,
-    st.fixed_dictionaries(
-        {
-            "tried": SOME,
-            "shut": SOME,
-            "failed_here": st.integers(0, 10**6),
-            "counted_attempts": st.integers(0, 1000),
-            "on_unknown": st.sampled_from(OnUnknown),
-            "jitter": st.floats(0, 1),
-        }
-    ),
+POLICIES = st.builds(
+    Policy,
+    max_attempts=st.none() | st.integers(1, 20),
+    first_delay_s=st.floats(0.1, 3600),
+    longest_delay_s=st.floats(0.1, 3600),
 )
+TROUBLES = st.builds(
+    Trouble,
+    is_the_jobs=st.booleans(),
+    is_out=st.booleans(),
+    may_repeat=st.booleans(),
+    billed=st.sampled_from(Billed),
+    retry_after_s=st.none() | st.floats(0, 1e9),
+    counts=st.booleans(),
+)
+FACTS = st.fixed_dictionaries(
+    {
+        "tried": SOME,
+        "shut": SOME,
+        "failed_here": st.integers(0, 10**6),
+        "counted_attempts": st.integers(0, 1000),
+        "on_unknown": st.sampled_from(OnUnknown),
+        "policy": POLICIES,
+        "jitter": st.floats(0, 1),
+    }
+)
+
+
+@given(TROUBLES, SOME, FACTS)
 def test_money_is_never_risked_without_leave(trouble, offers, facts):
     onward = _onward(trouble, offers, **facts)
 
@@ -238,5 +266,39 @@ def test_money_is_never_risked_without_leave(trouble, offers, facts):
         allowed = {Billed.NO, Billed.UNKNOWN} if facts["on_unknown"] is OnUnknown.RESEND else {Billed.NO}
         assert not trouble.is_the_jobs
         assert trouble.billed in allowed
-        assert timedelta(0) <= onward.delay <= timedelta(seconds=1.1 * LONGEST_ASKED_S)
-        assert onward.delay == timedelta(0) or not onward.elsewhere
+
+
+@given(TROUBLES, SOME, FACTS)
+def test_no_pause_is_longer_than_the_longest_nor_shorter_than_was_asked_for(trouble, offers, facts):
+    onward = _onward(trouble, offers, **facts)
+
+    if onward is not None and not onward.elsewhere:
+        asked_s = trouble.retry_after_s
+        floor_s = 0.0 if asked_s is None else min(LONGEST_ASKED_S, asked_s)
+        longest_s = facts["policy"].longest_delay_s if trouble.counts else LONGEST_TOLD_S
+        assert floor_s <= onward.delay.total_seconds() + 1e-6
+        assert onward.delay.total_seconds() <= max(1.0, floor_s) + longest_s + 1e-6
+    elif onward is not None:
+        assert onward.delay == timedelta(0)
+
+
+@given(TROUBLES, SOME, FACTS)
+def test_no_job_is_tried_more_often_than_allowed(trouble, offers, facts):
+    policy: Policy = facts["policy"]
+
+    if _onward(trouble, offers, **facts) is not None:
+        assert facts["counted_attempts"] < (policy.max_attempts or len({*offers, "wiro"}) + 2)
+
+
+@given(
+    st.sampled_from([AccountError, BadCredentials, InsufficientBalance, RateLimited, Unavailable]),
+    POLICIES,
+    st.integers(0, 10**6),
+)
+def test_what_is_not_the_jobs_trouble_uses_up_no_attempt(error, policy, failed_here):
+    trouble = trouble_of(error("x"))
+
+    onward = _onward(trouble, ["wiro"], failed_here=failed_here, counted_attempts=0, policy=policy)
+
+    assert not trouble.counts
+    assert onward is not None
