@@ -1,12 +1,14 @@
-"""The native API's campaigns: open one, add rows, count."""
+"""The native API's campaigns: open one, add rows, count, and set what it may use."""
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
@@ -21,19 +23,25 @@ from api.schemas import (
     AccountAnswer,
     AddedJob,
     AddedRows,
+    AllowanceAnswer,
     BadRow,
     CampaignAnswer,
     CampaignList,
     CampaignRow,
     CampaignRowsBody,
+    CampaignTerms,
+    Name,
     NewCampaignBody,
     ProblemAnswer,
     RowProblem,
     plain_usd,
 )
+from api.standing import notice_of_campaign, standing
 from catalogue import InvalidInput, UnknownModel
-from models import queries, transitions
+from models import allowances, queries, transitions, usage
+from models.allowances import Allowance
 from models.campaign import Campaign
+from models.project import Project
 from models.transitions import NewJob
 
 router = APIRouter(
@@ -46,50 +54,134 @@ router = APIRouter(
 )
 logger = logging.getLogger("darkroom.api")
 
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": ProblemAnswer, "description": "campaign_not_found"}
+}
+
 
 # --- campaigns ---------------------------------------------------------------------------------------
 
 
-@router.post("", status_code=201, summary="Open a campaign", responses={200: {"model": CampaignAnswer}})
+@router.post(
+    "",
+    status_code=201,
+    summary="Open a campaign",
+    responses={
+        200: {"model": CampaignAnswer},
+        409: {"model": ProblemAnswer, "description": "campaign_differs"},
+    },
+)
 def open_campaign(
     wanted: NewCampaignBody, project: NativeProject, services: ServicesOf, response: Response
 ) -> CampaignAnswer:
-    """The campaign of this name: 201 when it is new, 200 when it was there.  Safe to call twice."""
+    """The campaign of this name: 201 when it is new, 200 when it was there.  Safe to call twice.
+
+    Of one that was there nothing is changed: what is said of its weight, limit and
+    budget must be so already, or it is a 409.
+    """
     with services.database.transaction() as session:
-        is_new = _insert_unless_there(session, project.id, wanted.name)
+        is_new = _insert_unless_there(session, project.id, wanted)
         campaign = queries.campaign_by_name(session, project.id, wanted.name)
-        answer = _whole(session, campaign)
+        _refuse_other_terms(campaign, wanted.allowance)
+        [answer] = _answers(session, project, [campaign])
     response.headers["Location"] = f"/api/campaigns/{campaign.uuid}"
     if not is_new:
         response.status_code = 200
     return answer
 
 
-def _insert_unless_there(session: Session, project_id: int, name: str) -> bool:
+def _insert_unless_there(session: Session, project_id: int, wanted: NewCampaignBody) -> bool:
     added = session.execute(
         upsert(Campaign)
-        .values(project_id=project_id, name=name)
+        .values(project_id=project_id, name=wanted.name, **wanted.allowance)
         .on_conflict_do_nothing(index_elements=["project_id", "name"])
         .returning(Campaign.id)
     )
     return added.first() is not None
 
 
+def _refuse_other_terms(campaign: Campaign, said: Allowance) -> None:
+    """Who sends a campaign again must not undo what was set since, nor rely on a budget that it lacks."""
+    differ = {name: (getattr(campaign, name), value) for name, value in said.items()}
+    told = [
+        f"its {name} is {_said(is_now)}, not {_said(value)}"
+        for name, (is_now, value) in differ.items()
+        if is_now != value
+    ]
+    if told:
+        detail = f"The campaign {campaign.name!r} is there already, and {' and '.join(told)}"
+        way = f"leave that out, or change it with PATCH /api/campaigns/{campaign.uuid}"
+        raise Problem(409, "campaign_differs", f"{detail}: {way}.", campaign=str(campaign.uuid))
+
+
+def _said(value: object) -> str:
+    return plain_usd(value) or "" if isinstance(value, Decimal) else "null" if value is None else str(value)
+
+
 @router.get("", summary="List campaigns")
-def list_campaigns(project: NativeProject, services: ServicesOf) -> CampaignList:
+def list_campaigns(
+    project: NativeProject,
+    services: ServicesOf,
+    name: Annotated[Name | None, Query(description="Only the one of this name.")] = None,
+) -> CampaignList:
     """Every campaign of the project, newest first."""
     with services.database.transaction() as session:
-        counts = queries.counts_by_campaign(session, project.id)
-        campaigns = queries.campaigns(session, project.id)
-        books = accounts.books(session, [campaign.id for campaign in campaigns])
-    return CampaignList(campaigns=[_answer(one, counts.get(one.id, {}), books[one.id]) for one in campaigns])
+        campaigns = queries.campaigns(session, project.id, name)
+        return CampaignList(campaigns=_answers(session, project, campaigns))
 
 
-@router.get("/{uuid}", summary="Show a campaign")
+@router.get("/{uuid}", summary="Show a campaign", responses=_NOT_FOUND)
 def show(uuid: UUID, project: NativeProject, services: ServicesOf) -> CampaignAnswer:
     """One campaign: where its jobs are, what each provider has made of it, and what that cost."""
     with services.database.transaction() as session:
-        return _whole(session, _campaign(session, project.id, uuid))
+        [answer] = _answers(session, project, [_campaign(session, project.id, uuid)])
+        return answer
+
+
+@router.patch("/{uuid}", summary="Set what a campaign may use", responses=_NOT_FOUND)
+def change(uuid: UUID, terms: CampaignTerms, project: NativeProject, services: ServicesOf) -> CampaignAnswer:
+    """Its weight among the project's campaigns, its jobs at a time, its budget: what is named alone.
+
+    Either all that is named is set, or none.  It holds from the next job that is sent.
+    Below what is spent already, a budget lets nothing new be sent; what is in flight is
+    finished.
+    """
+    return _changed(
+        services,
+        project,
+        uuid,
+        lambda session, number: allowances.change_campaign(session, number, terms.allowance),
+    )
+
+
+@router.post("/{uuid}/pause", summary="Pause a campaign", responses=_NOT_FOUND)
+def pause(uuid: UUID, project: NativeProject, services: ServicesOf) -> CampaignAnswer:
+    """Send nothing new of it; what is begun is finished.  Safe to call twice."""
+    return _changed(services, project, uuid, allowances.pause_campaign)
+
+
+@router.post("/{uuid}/resume", summary="Resume a campaign", responses=_NOT_FOUND)
+def resume(uuid: UUID, project: NativeProject, services: ServicesOf) -> CampaignAnswer:
+    """Go on with a paused one.  Safe to call twice."""
+    return _changed(services, project, uuid, allowances.resume_campaign)
+
+
+def _changed(
+    services: Services, project: Project, uuid: UUID, write: Callable[[Session, int], Campaign]
+) -> CampaignAnswer:
+    with services.database.transaction() as session:
+        campaign = write(session, _campaign(session, project.id, uuid).id)
+        [answer] = _answers(session, project, [campaign])
+    services.bell.ring()
+    logger.info(
+        "Set what a campaign may use.",
+        extra={
+            "event": "campaign_set",
+            "campaign_id": campaign.id,
+            "is_paused": campaign.paused_at is not None,
+        },
+    )
+    return answer
 
 
 def _campaign(session: Session, project_id: int, uuid: UUID) -> Campaign:
@@ -99,13 +191,31 @@ def _campaign(session: Session, project_id: int, uuid: UUID) -> Campaign:
     return found
 
 
-def _whole(session: Session, campaign: Campaign) -> CampaignAnswer:
-    counts = queries.campaign_counts(session, campaign.id)
-    return _answer(campaign, counts, accounts.books(session, [campaign.id])[campaign.id])
+def _answers(session: Session, project: Project, campaigns: Sequence[Campaign]) -> list[CampaignAnswer]:
+    """Each of the project's campaigns, counted."""
+    numbers = [campaign.id for campaign in campaigns]
+    counts = queries.campaign_counts(session, numbers)
+    books = accounts.books(session, numbers)
+    used = usage.of_campaigns(session, project.id, numbers)
+    of_project = (
+        usage.of_projects(session, [project.id])[project.id] if project.budget_usd is not None else None
+    )
+    return [
+        _answer(
+            one,
+            counts.get(one.id, {}),
+            books[one.id],
+            standing(one, used[one.id], notice_of_campaign(one, used[one.id], project, of_project)),
+        )
+        for one in campaigns
+    ]
 
 
-def _answer(campaign: Campaign, counts: Mapping[str, int], books: Books) -> CampaignAnswer:
+def _answer(
+    campaign: Campaign, counts: Mapping[str, int], books: Books, stands: AllowanceAnswer
+) -> CampaignAnswer:
     return CampaignAnswer(
+        **dict(stands),
         id=campaign.uuid,
         name=campaign.name,
         total=sum(counts.values()),

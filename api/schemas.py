@@ -13,6 +13,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     Strict,
@@ -23,6 +24,8 @@ from pydantic import (
     model_validator,
 )
 
+from models import money
+from models.allowances import IN_FLIGHT_MAX, WEIGHT_MAX, Allowance
 from models.lifecycle import (
     AttemptState,
     Billed,
@@ -45,8 +48,34 @@ def _storable(text: str) -> str:
     return text
 
 
+def _amount(given: object) -> object:
+    """A number in JSON is taken as it is written there; what it is not, the next check refuses."""
+    if isinstance(given, str):
+        return money.read_usd(given)
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        return money.read_usd(f"{Decimal(repr(given)):f}")
+    return given
+
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
 Priority = Annotated[int, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX, description="Higher goes first.")]
+Weight = Annotated[
+    Annotated[int, Field(ge=1, le=WEIGHT_MAX)] | None,
+    Field(
+        description="Turns it gets for each turn of another of the project's campaigns that has 1.",
+        examples=[1],
+    ),
+]
+MaxInFlight = Annotated[
+    Annotated[int, Field(ge=1, le=IN_FLIGHT_MAX)] | None,
+    Field(description="Jobs that may be at providers at a time.", examples=[20]),
+]
+Budget = Annotated[
+    Decimal | None,
+    BeforeValidator(_amount),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "null"}]}),
+    Field(description="US dollars that it may spend in all; a string is exact.", examples=["10.00"]),
+]
 # Not typed further: reading them is the catalogue's work, and it names the parameter that is wrong.
 Parameters = Annotated[
     dict[str, Any],
@@ -166,8 +195,28 @@ class CampaignRow(NewJobBody):
     custom_id: Annotated[Name, Field(description="Yours; sent again it is the same job.", examples=["row-1"])]
 
 
-class NewCampaignBody(Asked):
-    """A campaign to open, or to find again by its name."""
+class CampaignTerms(Asked):
+    """What a campaign may use; what is left out stays as it is, null lifts it."""
+
+    weight: Weight = None
+    max_in_flight: MaxInFlight = None
+    budget_usd: Budget = None
+
+    @property
+    def allowance(self) -> Allowance:
+        """What was said, and nothing else; a weight that is lifted is 1."""
+        said: Allowance = {}
+        if "weight" in self.model_fields_set:
+            said["weight"] = self.weight or 1
+        if "max_in_flight" in self.model_fields_set:
+            said["max_in_flight"] = self.max_in_flight
+        if "budget_usd" in self.model_fields_set:
+            said["budget_usd"] = self.budget_usd
+        return said
+
+
+class NewCampaignBody(CampaignTerms):
+    """A campaign to open, or to find again by its name; of one that is there, what is said must be so."""
 
     name: Annotated[Name, Field(examples=["Eight prompts"])]
 
@@ -402,7 +451,48 @@ class AccountAnswer(Answer):
     ]
 
 
-class CampaignAnswer(Answer):
+class AllowanceAnswer(Answer):
+    """What a project or a campaign may use, and what it uses."""
+
+    weight: Annotated[int, Field(description="Turns it gets for each turn of another that has 1.")]
+    max_in_flight: Annotated[int | None, Field(description="Jobs at a time; null for any number.")]
+    in_flight: Annotated[
+        int, Field(description="Jobs on their way to a worker, in its hands, or begun at a provider.")
+    ]
+    waiting: Annotated[int, Field(description="Jobs that wait for their turn and were not begun.")]
+    budget_usd: Annotated[
+        str | None, Field(description="What it may spend in all; null for any sum.", examples=["10"])
+    ]
+    spent_usd: Annotated[
+        str,
+        Field(
+            description="What its ended attempts cost; where nobody knows, what was reserved for them.",
+            examples=["3.96"],
+        ),
+    ]
+    reserved_usd: Annotated[
+        str, Field(description="Kept back for what is in flight, until it is known what that costs.")
+    ]
+    left_usd: Annotated[
+        str | None,
+        Field(
+            description="The budget less what is spent and reserved; below 0 when something cost more than "
+            "its price.  Null without a budget."
+        ),
+    ]
+    paused_at: Annotated[
+        datetime | None, Field(description="Since when nothing new of it is sent; null when it goes on.")
+    ]
+    notice: Annotated[
+        str | None,
+        Field(
+            description="Why nothing new is sent, in a sentence; null when it goes on.",
+            examples=["Its budget of $10 is spent: raise it, or nothing new is sent."],
+        ),
+    ]
+
+
+class CampaignAnswer(AllowanceAnswer):
     """One campaign; `counts` has living jobs by status and ended ones by outcome."""
 
     id: UUID
@@ -423,6 +513,18 @@ class CampaignList(Answer):
     """All campaigns, newest first."""
 
     campaigns: list[CampaignAnswer]
+
+
+class ProjectAnswer(AllowanceAnswer):
+    """The caller's own project: what its operator lets it use, and what it uses."""
+
+    name: str
+    keep_jobs_days: Annotated[
+        int | None, Field(description="Days after its end for which a job is kept; null for ever.")
+    ]
+    keep_events_days: Annotated[int | None, Field(description="The same of its events.")]
+    keep_outputs_days: Annotated[int | None, Field(description="The same of its pictures.")]
+    created_at: datetime
 
 
 class AddedJob(Answer):
@@ -586,6 +688,4 @@ class ProblemAnswer(BaseModel):
     detail: Annotated[str, Field(description="A sentence for people.")]
 
 
-def plain_usd(amount: Decimal | None) -> str | None:
-    """An amount without needless zeros and never in exponents; None when unknown."""
-    return None if amount is None else f"{amount.normalize():f}"
+plain_usd = money.plain_usd

@@ -210,20 +210,16 @@ def campaign(session: Session, project_id: int, uuid: UUID) -> Campaign | None:
     ).one_or_none()
 
 
-def campaign_counts(session: Session, campaign_id: int) -> dict[str, int]:
-    """How many of the campaign's jobs are where: living ones by status, ended ones by outcome."""
-    place = _place()
-    rows = session.execute(select(place, func.count()).where(Job.campaign_id == campaign_id).group_by(place))
-    return dict(rows.all())
+def campaign_counts(session: Session, campaign_ids: Collection[int]) -> dict[int, dict[str, int]]:
+    """How many jobs of each campaign are where: living ones by status, ended ones by outcome.
 
-
-def counts_by_campaign(session: Session, project_id: int) -> dict[int, dict[str, int]]:
-    """The same for every campaign of a project that has jobs, by its number."""
+    A campaign without jobs is not among them.
+    """
     place = _place()
     rows = session.execute(
         select(Campaign.id, place, func.count())
         .join(Job, Job.campaign_id == Campaign.id)
-        .where(Campaign.project_id == project_id)
+        .where(Campaign.id.in_(campaign_ids))
         .group_by(Campaign.id, place)
     )
     counts: dict[int, dict[str, int]] = defaultdict(dict)
@@ -237,11 +233,10 @@ def _place() -> ColumnElement[str]:
     return func.coalesce(cast(Job.outcome, Text), cast(Job.status, Text))
 
 
-def campaigns(session: Session, project_id: int) -> Sequence[Campaign]:
-    """A project's campaigns, newest first."""
-    return session.scalars(
-        select(Campaign).where(Campaign.project_id == project_id).order_by(Campaign.id.desc())
-    ).all()
+def campaigns(session: Session, project_id: int, name: str | None = None) -> Sequence[Campaign]:
+    """A project's campaigns, newest first; with a name, the one of that name."""
+    query = select(Campaign).where(Campaign.project_id == project_id).order_by(Campaign.id.desc())
+    return session.scalars(query if name is None else query.where(Campaign.name == name)).all()
 
 
 def campaign_by_name(session: Session, project_id: int, name: str) -> Campaign:

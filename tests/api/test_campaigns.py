@@ -45,6 +45,16 @@ def test_a_campaign_is_opened_once(client):
         "cost_is_estimate",
         "by_provider",
         "created_at",
+        "weight",
+        "max_in_flight",
+        "in_flight",
+        "waiting",
+        "budget_usd",
+        "spent_usd",
+        "reserved_usd",
+        "left_usd",
+        "paused_at",
+        "notice",
     }
     assert first.headers["location"] == second.headers["location"] == f"/api/campaigns/{first.json()['id']}"
 

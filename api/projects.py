@@ -1,0 +1,32 @@
+"""The native API's project: the caller's own, with what its operator lets it use.
+
+A tenant reads it and sets nothing: who holds a project's key must not raise its budget.
+"""
+
+from fastapi import APIRouter
+
+from api.dependencies import NativeProject, ServicesOf
+from api.schemas import ProblemAnswer, ProjectAnswer
+from api.standing import notice_of_project, standing
+from models import usage
+
+router = APIRouter(
+    prefix="/api/project",
+    tags=["Project"],
+    responses={401: {"model": ProblemAnswer, "description": "not_authorized"}},
+)
+
+
+@router.get("", summary="Show your project")
+def show(project: NativeProject, services: ServicesOf) -> ProjectAnswer:
+    """Its turns, limits and budget, how much of each is in use, and why nothing new is sent if that is so."""
+    with services.database.transaction() as session:
+        used = usage.of_projects(session, [project.id])[project.id]
+    return ProjectAnswer(
+        **dict(standing(project, used, notice_of_project(project, used))),
+        name=project.name,
+        keep_jobs_days=project.keep_jobs_days,
+        keep_events_days=project.keep_events_days,
+        keep_outputs_days=project.keep_outputs_days,
+        created_at=project.created_at,
+    )

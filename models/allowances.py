@@ -1,0 +1,96 @@
+"""What a project or a campaign may use: turns, places in flight, dollars; and whether it goes on at all.
+
+An operator writes a project's, its tenant those of its campaigns; the dispatcher
+obeys both.  Each write names only the columns that change, so that what the
+database itself adds to `spent_usd` meanwhile is not lost.
+"""
+
+from decimal import Decimal
+from typing import Any, TypedDict, TypeVar
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from models.campaign import Campaign
+from models.errors import NotFound
+from models.project import Project
+
+WEIGHT_MAX = 1_000
+IN_FLIGHT_MAX = 1_000_000
+"""More than any vendor takes at a time; a larger number is a slip of the finger."""
+
+DAYS_MAX = 36_500
+"""A hundred years: whoever wants more wants for ever."""
+
+_Holder = TypeVar("_Holder", Project, Campaign)
+
+
+class Allowance(TypedDict, total=False):
+    """What is to change; what is not named stays as it is."""
+
+    weight: int
+    max_in_flight: int | None
+    budget_usd: Decimal | None
+
+
+class ProjectTerms(Allowance, total=False):
+    """The same of a project, with the days for which it keeps what has ended."""
+
+    keep_jobs_days: int | None
+    keep_events_days: int | None
+    keep_outputs_days: int | None
+
+
+def change_project(session: Session, project_id: int, terms: ProjectTerms) -> Project:
+    """The project with these terms from now on."""
+    return _write(session, Project, project_id, dict(terms))
+
+
+def change_campaign(session: Session, campaign_id: int, allowance: Allowance) -> Campaign:
+    """The campaign with this allowance from now on."""
+    return _write(session, Campaign, campaign_id, dict(allowance))
+
+
+def pause_project(session: Session, project_id: int) -> Project:
+    """The project, of which nothing new is dispatched from now on.  Safe to call twice."""
+    return _write(session, Project, project_id, {"paused_at": _now_unless(Project)})
+
+
+def pause_campaign(session: Session, campaign_id: int) -> Campaign:
+    """The same of a campaign."""
+    return _write(session, Campaign, campaign_id, {"paused_at": _now_unless(Campaign)})
+
+
+def resume_project(session: Session, project_id: int) -> Project:
+    """The project, dispatched again.  Safe to call twice."""
+    return _write(session, Project, project_id, {"paused_at": None})
+
+
+def resume_campaign(session: Session, campaign_id: int) -> Campaign:
+    """The same of a campaign."""
+    return _write(session, Campaign, campaign_id, {"paused_at": None})
+
+
+def project_called(session: Session, name: str) -> Project:
+    """The project of this name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = session.scalars(select(Project).where(Project.name == name)).one_or_none()
+    if found is None:
+        raise NotFound(f"no project is called {name!r}")
+    return found
+
+
+def _now_unless(holder: type[Project | Campaign]) -> Any:  # noqa: ANN401 - an expression of SQL
+    """Now, unless it is paused already: then it stays known since when."""
+    return func.coalesce(holder.paused_at, func.clock_timestamp())
+
+
+def _write(session: Session, holder: type[_Holder], holder_id: int, values: dict[str, Any]) -> _Holder:
+    if values:
+        session.execute(update(holder).where(holder.id == holder_id).values(**values))
+    return session.scalars(
+        select(holder).where(holder.id == holder_id), execution_options={"populate_existing": True}
+    ).one()
