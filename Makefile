@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo vendors up test test-fast check format clean
+.PHONY: help install demo vendors up test test-fast check compare format clean
 
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ check: $(INSTALLED) ## format, lint, types, architecture and migrations
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest --quiet $(wildcard tests/test_*.py tests/migrations)
+
+compare: $(INSTALLED) ## measure Darkroom beside Celery, Procrastinate, Dramatiq and RQ (RUNS=5 JOBS=5000)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	$(BIN)/python -m benchmarks.compare --runs $(or $(RUNS),5) --jobs $(or $(JOBS),5000)
 
 format: $(INSTALLED) ## format the code and mend what the linter can mend by itself
 	$(BIN)/ruff check --fix --quiet --exit-zero .

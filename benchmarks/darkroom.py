@@ -1,0 +1,77 @@
+"""Darkroom as a contender: its own processes, as `darkroom up` starts them, on a sandbox without latency."""
+
+from collections.abc import Sequence
+
+from benchmarks.contest import Contender, Place, number
+from broker import REMOTE, Broker, create_app
+from catalogue import load as load_catalogue
+from catalogue import validate
+from migrations import runner
+from models import queries, transitions
+from models.project import AuthMode, create_project
+from models.session import Database
+from models.transitions import NewJob
+
+MODEL = "black-forest-labs/flux-2-flex"
+PARAMETERS = {"prompt": "a lighthouse", "width": 64, "height": 64, "seed": 7}
+"""One small picture: what is measured is the queue."""
+
+CONCURRENCY = 100
+BATCH = 1000  # as many rows as `darkroom campaign submit` sends at a time
+
+
+def contender(concurrency: int = CONCURRENCY) -> Contender:
+    """One remote worker on gevent, one control worker, beat."""
+    return Contender(
+        "Darkroom",
+        prepare=_prepare,
+        workers=lambda here: _workers(here, concurrency),
+        is_ready=_is_ready,
+        submit=_submit,
+        done=lambda here: number(here, "SELECT count(*) FROM jobs WHERE outcome = 'succeeded'"),
+        note=f"gevent -c {concurrency}; 11 statuses, each a row for good",
+    )
+
+
+def _prepare(here: Place) -> None:
+    runner.upgrade(here.database_url)
+    with _database(here).transaction() as session:
+        create_project(session, "benchmark", AuthMode.KEY)
+
+
+def _workers(_here: Place, concurrency: int) -> Sequence[Sequence[str]]:
+    worker = [
+        "celery",
+        "-A",
+        "workers.app",
+        "worker",
+        "--without-gossip",
+        "--without-mingle",
+        "--loglevel",
+        "WARNING",
+        "-E",
+    ]
+    return [
+        [*worker, "-P", "gevent", "-c", str(concurrency), "-Q", "remote", "-n", "remote@%h"],
+        [*worker, "-P", "prefork", "-c", "2", "-Q", "control,deliver", "-n", "control@%h"],
+        ["celery", "-A", "workers.app", "beat", "--loglevel", "WARNING", "--pidfile="],
+    ]
+
+
+def _is_ready(here: Place) -> bool:
+    with _database(here).transaction() as session:
+        return queries.capacity(session)[REMOTE] > 0
+
+
+def _submit(here: Place, jobs: int) -> None:
+    parameters = validate(load_catalogue().find(MODEL), PARAMETERS)
+    broker = Broker(create_app(here.redis_url))
+    for start in range(0, jobs, BATCH):
+        batch = [NewJob(1, MODEL, parameters)] * min(BATCH, jobs - start)
+        with _database(here).transaction() as session:
+            transitions.enqueue(session, batch)
+        broker.ring()
+
+
+def _database(here: Place) -> Database:
+    return Database(here.database_url, pool_size=1)
