@@ -34,6 +34,10 @@ class Outcome(StrEnum):
     EXPIRED = "expired"  # its deadline passed
 
 
+UNSUCCESSFUL = frozenset(Outcome) - {Outcome.SUCCEEDED}
+"""The ends after which a job may be tried again."""
+
+
 class AttemptState(StrEnum):
     """How far one submission to one provider got."""
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
     table,
     text,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from models.attempt import Attempt
 from models.attempts import may_have_cost
@@ -127,6 +127,7 @@ class JobFilter:
     priority: int | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    error_codes: tuple[str, ...] | None = None
 
 
 def list_jobs(session: Session, project_id: int, wanted: JobFilter, limit: int) -> Sequence[Job]:
@@ -167,6 +168,8 @@ def _terms_of(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
         yield Job.created_at >= wanted.created_after
     if wanted.created_before is not None:
         yield Job.created_at < wanted.created_before
+    if wanted.error_codes is not None:
+        yield Job.error_code.in_(wanted.error_codes)
 
 
 def trail(session: Session, job_id: int) -> Sequence[JobEvent]:
@@ -211,21 +214,43 @@ def campaign(session: Session, project_id: int, uuid: UUID) -> Campaign | None:
 
 
 def campaign_counts(session: Session, campaign_ids: Collection[int]) -> dict[int, dict[str, int]]:
-    """How many jobs of each campaign are where: living ones by status, ended ones by outcome.
+    """How many rows of each campaign are where: living ones by status, ended ones by outcome.
 
-    A campaign without jobs is not among them.
+    A row that was tried again is where its newest job is.  A campaign without jobs is not among them.
     """
     place = _place()
     rows = session.execute(
         select(Campaign.id, place, func.count())
         .join(Job, Job.campaign_id == Campaign.id)
-        .where(Campaign.id.in_(campaign_ids))
+        .where(Campaign.id.in_(campaign_ids), ~was_retried())
         .group_by(Campaign.id, place)
     )
     counts: dict[int, dict[str, int]] = defaultdict(dict)
     for campaign_id, where, count in rows:
         counts[campaign_id][where] = count
     return counts
+
+
+def retried_by_campaign(session: Session, campaign_ids: Collection[int]) -> dict[int, int]:
+    """How many jobs of each campaign try another one again; one without such a job is not among them."""
+    rows = session.execute(
+        select(Job.campaign_id, func.count())
+        .where(Job.campaign_id.in_(campaign_ids), Job.retry_of.is_not(None))
+        .group_by(Job.campaign_id)
+    )
+    return {campaign_id: count for campaign_id, count in rows if campaign_id is not None}
+
+
+def was_retried() -> ColumnElement[bool]:
+    """SQL: another job tries a job's row again."""
+    newer = aliased(Job)
+    return (
+        select(newer.id)
+        # Both: the second alone would do, but then Postgres does not see that uq_jobs_retry_of serves.
+        .where(newer.retry_of.is_not(None), newer.retry_of == Job.id)
+        .correlate(Job)
+        .exists()
+    )
 
 
 def _place() -> ColumnElement[str]:

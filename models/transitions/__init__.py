@@ -11,6 +11,7 @@ back to back may share one.
     dispatching   the dispatcher
     working       the worker, under its claim
     holding       the person who decides about a held job
+    retrying      the person who wants an ended job to be tried again
     stopping      the caller who wants it stopped
     rescuing      the sweep
     moving        how every verb moves
@@ -21,6 +22,7 @@ from models.transitions.holding import adopt, give_up, release, resend
 from models.transitions.moving import Claim
 from models.transitions.queueing import EnqueuedJob, NewJob, enqueue, new_token
 from models.transitions.rescuing import give_back, rescue
+from models.transitions.retrying import Again, retries_of, try_again
 from models.transitions.stopping import (
     cancel,
     cancel_late_ticket,
@@ -51,6 +53,7 @@ from models.transitions.working import (
 )
 
 __all__ = [
+    "Again",
     "Claim",
     "EnqueuedJob",
     "NewJob",
@@ -82,10 +85,12 @@ __all__ = [
     "request_kill",
     "rescue",
     "resend",
+    "retries_of",
     "retry",
     "spare",
     "start",
     "start_postprocess",
     "start_preprocess",
     "succeed",
+    "try_again",
 ]

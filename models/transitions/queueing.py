@@ -4,11 +4,11 @@ import secrets
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, literal, select, tuple_
+from sqlalchemy import ColumnElement, func, insert, literal, null, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -40,10 +40,9 @@ class NewJob:
         route: by what the offers are ranked; where providers are wanted, `ORDER` is theirs.
         on_unknown: what to do when the answer to a paid request is lost and nobody can be asked.
         excluded: the providers that cannot express this job, each with a sentence why.
-        start_by_at: it expires unless an attempt was begun by then.
-        deadline_at: it expires unless it has ended by then.
+        start_within: it expires unless an attempt was begun by then.
+        deadline: it expires unless it has ended by then.
         retry: its own retry policy, over its model's.
-        retry_of: the job that this one tries again.
     """
 
     project_id: int
@@ -57,10 +56,9 @@ class NewJob:
     callback_url: str | None = None
     campaign_id: int | None = None
     custom_id: str | None = None
-    start_by_at: datetime | None = None
-    deadline_at: datetime | None = None
+    start_within: timedelta | None = None
+    deadline: timedelta | None = None
     retry: Mapping[str, Any] | None = None
-    retry_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +90,9 @@ def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[EnqueuedJob]:
             "callback_url": job.callback_url,
             "socket_token": new_token(),
             "kind": kinds.word_of(job.model_slug, job.wanted_providers, job.excluded),
-            "start_by_at": job.start_by_at,
-            "deadline_at": job.deadline_at,
+            "start_by_at": _after(job.start_within),
+            "deadline_at": _after(job.deadline),
             "retry": None if job.retry is None else dict(job.retry),
-            "retry_of": job.retry_of,
         }
         for job in jobs
     ]
@@ -125,6 +122,11 @@ def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[EnqueuedJob]:
     ]
 
 
+def _after(span: timedelta | None) -> ColumnElement[Any]:
+    """That long from now, by the clock of Postgres, as `created_at`; NULL for no span."""
+    return null() if span is None else func.now() + span
+
+
 def _already_there(
     session: Session, jobs: Sequence[NewJob]
 ) -> dict[tuple[int | None, str | None], EnqueuedJob]:
@@ -132,7 +134,8 @@ def _already_there(
     names = [(job.campaign_id, job.custom_id) for job in jobs if job.campaign_id is not None]
     found = session.execute(
         select(Job.campaign_id, Job.custom_id, Job.id, Job.uuid, Job.socket_token).where(
-            tuple_(Job.campaign_id, Job.custom_id).in_(names)
+            tuple_(Job.campaign_id, Job.custom_id).in_(names),
+            Job.retry_of.is_(None),  # a retry has the name of the row that it tries again
         )
     )
     return {
