@@ -1,4 +1,4 @@
-"""A hundred thousand jobs without latency through one stack, and the memory of each of its processes meanwhile.
+"""A hundred thousand jobs without latency through one stack, and the memory of its processes meanwhile.
 
     python -m benchmarks.soak [--jobs 100000]
 
