@@ -22,10 +22,11 @@ from redis.retry import Retry
 GENERATE = "jobs.generate"
 DISPATCH = "jobs.dispatch"
 SWEEP = "jobs.sweep"
+STOP = "jobs.stop"
 
 REMOTE = "remote"  # providers over HTTP: a gevent pool, hundreds at a time
 LOCAL = "local"  # diffusers pipelines: one prefork child per GPU
-CONTROL = "control"  # dispatch and sweep
+CONTROL = "control"  # dispatch, sweep and stops
 DELIVER = "deliver"  # notifications to callers
 QUEUES = (REMOTE, LOCAL, CONTROL, DELIVER)
 
@@ -60,7 +61,7 @@ def create_app(redis_url: str) -> Celery:
     app.conf.update(
         task_queues=[Queue(name, routing_key=name) for name in QUEUES],
         task_default_queue=CONTROL,
-        task_routes={DISPATCH: {"queue": CONTROL}, SWEEP: {"queue": CONTROL}},
+        task_routes={task: {"queue": CONTROL} for task in (DISPATCH, SWEEP, STOP)},
         # Redis' visibility timeout cannot tell a long task from a dead worker; the sweep can.
         task_acks_late=False,
         task_ignore_result=True,
@@ -89,6 +90,7 @@ def create_app(redis_url: str) -> Celery:
         beat_schedule={
             "dispatch": {"task": DISPATCH, "schedule": 1.0},
             "sweep": {"task": SWEEP, "schedule": 1.0},
+            "stop": {"task": STOP, "schedule": 1.0},
         },
         worker_hijack_root_logger=True,
         timezone="UTC",

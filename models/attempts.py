@@ -269,3 +269,8 @@ def may_have_cost() -> ColumnElement[bool]:
         .correlate(Job)  # the statement around it may look at attempts too
         .exists()
     )
+
+
+def were_any() -> ColumnElement[bool]:
+    """SQL: an attempt of a job's row has been made."""
+    return select(Attempt.id).where(Attempt.job_id == Job.id).correlate(Job).exists()

@@ -19,13 +19,17 @@ from sqlalchemy import (
     column,
     false,
     func,
+    literal,
     or_,
     select,
     table,
     text,
+    true,
+    tuple_,
 )
 from sqlalchemy.orm import Session, aliased
 
+from models import places
 from models.attempt import Attempt
 from models.attempts import may_have_cost
 from models.breaker import Breaker
@@ -95,6 +99,35 @@ def job(session: Session, job_id: int) -> Job:
 def find_job(session: Session, project_id: int, name: str) -> Job | None:
     """A project's job by any of its names: number, UUID, or socket token."""
     return session.scalars(select(Job).where(Job.project_id == project_id, _is_named(name))).one_or_none()
+
+
+def jobs_called(session: Session, project_id: int, names: Collection[str]) -> dict[str, int]:
+    """The numbers of a project's jobs by any of their names; those that are nobody's are not among them."""
+    keys = {name: _key(name) for name in names}
+    rows = session.execute(
+        select(Job.id, Job.uuid, Job.socket_token).where(
+            Job.project_id == project_id,
+            or_(
+                Job.id.in_([key for key in keys.values() if isinstance(key, int)]),
+                Job.uuid.in_([key for key in keys.values() if isinstance(key, UUID)]),
+                Job.socket_token.in_([key for key in keys.values() if isinstance(key, str)]),
+            ),
+        )
+    )
+    found: dict[int | UUID | str, int] = {}
+    for row in rows:
+        found |= dict.fromkeys((row.id, row.uuid, row.socket_token), row.id)
+    return {name: found[key] for name, key in keys.items() if key in found}
+
+
+def _key(name: str) -> int | UUID | str:
+    """What a name is: a number, a UUID or a socket token."""
+    if name.isdecimal() and len(name) <= BIGINT_DIGITS:
+        return int(name)
+    try:
+        return UUID(name)
+    except ValueError:
+        return name
 
 
 def _is_named(name: str) -> ColumnElement[bool]:
@@ -273,6 +306,13 @@ def campaign_by_name(session: Session, project_id: int, name: str) -> Campaign:
     return session.scalars(
         select(Campaign).where(Campaign.project_id == project_id, Campaign.name == name)
     ).one()
+
+
+def campaigns_to_stop(session: Session) -> Sequence[Campaign]:
+    """Campaigns whose jobs are to stop, of all projects, the longest wished first."""
+    return session.scalars(
+        select(Campaign).where(Campaign.stop_as.is_not(None)).order_by(Campaign.stopped_at)
+    ).all()
 
 
 def campaign_uuids(session: Session, campaign_ids: Collection[int]) -> dict[int, UUID]:
@@ -496,17 +536,21 @@ def jobs_in_hands(session: Session, worker_id: int) -> list[Row[Any]]:
     return list(rows)
 
 
-def unheld_kills(session: Session, limit: int) -> list[Row[Any]]:
-    """Killed jobs that no worker runs, oldest first.
+def unheld_kills(session: Session, limit: int, after: Row[Any] | None = None) -> list[Row[Any]]:
+    """Jobs that are to stop and that no worker runs, oldest wish first; those `after` one of them, if given.
 
-    (id, claim, attempt_id, attempt_uuid, provider, ticket, was_fetched, may_have_cost, waited) of each.
-    `was_fetched`: somebody has begun to fetch the picture already; `may_have_cost`: an earlier attempt may.
+    (id, claim, kill_requested_at, attempt_id, attempt_uuid, provider, ticket, was_fetched,
+    may_have_cost, waited) of each.  `was_fetched`: somebody has begun to fetch the picture already;
+    `may_have_cost`: an earlier attempt may.
     """
+    place = tuple_(Job.kill_requested_at, Job.id)
+    later = true() if after is None else place > tuple_(literal(after.kill_requested_at), literal(after.id))
     waited = func.clock_timestamp() - Job.kill_requested_at
     rows: Result[Any] = session.execute(
         select(
             Job.id,
             Job.claim,
+            Job.kill_requested_at,
             Attempt.id.label("attempt_id"),
             Attempt.uuid.label("attempt_uuid"),
             Attempt.provider,
@@ -516,8 +560,8 @@ def unheld_kills(session: Session, limit: int) -> list[Row[Any]]:
             waited.label("waited"),
         )
         .outerjoin(Attempt, _is_open_attempt_of_job())
-        .where(Job.status == Status.QUEUE, Job.kill_requested_at.is_not(None))
-        .order_by(Job.kill_requested_at)
+        .where(places.STOPPING, Job.status == Status.QUEUE, later)
+        .order_by(Job.kill_requested_at, Job.id)
         .limit(limit)
     )
     return list(rows)

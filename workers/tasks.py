@@ -17,6 +17,7 @@ from workers.dispatch import dispatch
 from workers.generate import generate
 from workers.process import Process
 from workers.running import StopReason
+from workers.stops import finish_stops
 from workers.sweep import sweep
 from workers.turn import Ending, Finish
 
@@ -122,7 +123,7 @@ def say_to_celery(task: Task, finish: Finish) -> None:
             raise Ignore(finish.reason)
 
 
-# These two run each second: told to Flower, they would bury the jobs.
+# These run each second: told to Flower, they would bury the jobs.
 @shared_task(name=broker.DISPATCH, send_events=False)
 def dispatch_jobs() -> None:
     """Hand out free slots until there is none or nothing waits."""
@@ -137,5 +138,14 @@ def sweep_jobs() -> None:
     """Look after what was left."""
     bench = process.this_one().bench
     bench.broker.answer(broker.SWEEP)
-    if sweep(bench.database, bench.broker, bench.providers):
+    if sweep(bench.database, bench.broker):
+        bench.broker.ring()
+
+
+@shared_task(name=broker.STOP, send_events=False)
+def stop_jobs() -> None:
+    """End what is to stop and no worker holds; beside the sweep, since it waits for providers."""
+    bench = process.this_one().bench
+    bench.broker.answer(broker.STOP)
+    if finish_stops(bench.database, bench.providers):
         bench.broker.ring()

@@ -12,7 +12,7 @@ back to back may share one.
     working       the worker, under its claim
     holding       the person who decides about a held job
     retrying      the person who wants an ended job to be tried again
-    stopping      the caller who wants it stopped
+    stopping      the caller who wants it stopped, and the clock
     rescuing      the sweep
     moving        how every verb moves
 """
@@ -26,10 +26,13 @@ from models.transitions.retrying import Again, retries_of, try_again
 from models.transitions.stopping import (
     cancel,
     cancel_late_ticket,
+    cancel_waiting,
     expire,
     kill,
     kill_unheld,
+    request_expiry,
     request_kill,
+    request_kills,
     spare,
 )
 from models.transitions.working import (
@@ -63,6 +66,7 @@ __all__ = [
     "assign",
     "cancel",
     "cancel_late_ticket",
+    "cancel_waiting",
     "dispatch",
     "doubt",
     "end",
@@ -82,7 +86,9 @@ __all__ = [
     "recall",
     "record_ticket",
     "release",
+    "request_expiry",
     "request_kill",
+    "request_kills",
     "rescue",
     "resend",
     "retries_of",

@@ -4,7 +4,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, case, func, insert, literal, null, select, true, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Insert,
+    Row,
+    case,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from models import attempts
@@ -87,20 +100,24 @@ def move(
         .cte("moved")
     )
     told = (
-        insert(JobEvent)
-        .from_select(
-            ["job_id", "seq", "status", "claim", "worker_id", "attempt_id", "reason"],
-            select(
-                moved.c.id,
-                moved.c.last_seq,
-                moved.c.status,
-                moved.c.claim,
-                moved.c.worker_id,
-                null() if attempt_id is None else literal(attempt_id),
-                null() if reason is None else literal(reason),
-            ),
-        )
+        ledger_rows(moved, attempt_id, reason)
         .returning(JobEvent.job_id.label("id"), JobEvent.status)
         .add_cte(moved)
     )
     return list(session.execute(told))
+
+
+def ledger_rows(moved: CTE, attempt_id: int | None, reason: str | None) -> Insert:
+    """The ledger's rows of jobs that have just moved: their id, last_seq, status, claim and worker_id."""
+    return insert(JobEvent).from_select(
+        ["job_id", "seq", "status", "claim", "worker_id", "attempt_id", "reason"],
+        select(
+            moved.c.id,
+            moved.c.last_seq,
+            moved.c.status,
+            moved.c.claim,
+            moved.c.worker_id,
+            null() if attempt_id is None else literal(attempt_id),
+            null() if reason is None else literal(reason),
+        ),
+    )

@@ -20,6 +20,7 @@ from models.lifecycle import (
 from models.output import Output
 from models.transitions.holding import release
 from models.transitions.moving import BACK_WITH_ATTEMPT, BACK_WITHOUT_ATTEMPT, Claim, after, step
+from models.transitions.stopping import FINISHED_FIRST, WANTED_DEAD_AGAIN
 from models.worker import Worker
 
 
@@ -128,6 +129,7 @@ def succeed(
         finished_at=func.clock_timestamp(),
         cost_usd=cost.usd,
         cost_is_estimate=cost.is_estimate,
+        **FINISHED_FIRST,
     )
     attempts.finish(session, attempt_id, cost)
     session.add_all(
@@ -200,7 +202,12 @@ def retry(
         claim,
         attempt_id=attempt_id,
         reason=f"{failure.code}: another attempt {_when(delay)}",
-        **{**BACK_WITHOUT_ATTEMPT, **after(delay), **_narrowed(session, claim.job_id, excluding or {})},
+        **{
+            **BACK_WITHOUT_ATTEMPT,
+            **after(delay),
+            **WANTED_DEAD_AGAIN,
+            **_narrowed(session, claim.job_id, excluding or {}),
+        },
     )
     attempts.fail(session, attempt_id, failure)
 

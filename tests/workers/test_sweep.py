@@ -14,7 +14,7 @@ from models.session import Database
 from models.worker import LOCK_NAMESPACE, SWEEP_LOCK, Worker
 from providers.base import CancelOutcome, LostAnswer
 from providers.errors import Unavailable
-from workers import sweep
+from workers import stops, sweep
 from workers.dispatch import dispatch
 from workers.generate import generate
 from workers.heartbeat import Heartbeat, Identity
@@ -140,7 +140,7 @@ def test_a_killed_job_that_nobody_holds_is_stopped_at_its_provider(bench, provid
         transitions.rescue(session, Job.worker_id == worker_id, "worker was killed")
         transitions.request_kill(session, claim.job_id)
 
-    sweep.finish_kills(bench.database, bench.providers)
+    stops.finish_stops(bench.database, bench.providers)
 
     with bench.database.transaction() as session:
         job = queries.job(session, claim.job_id)
@@ -220,7 +220,7 @@ def test_the_sweep_leaves_healthy_jobs_alone(bench, dispatched, worker_id, lock)
     claim = dispatched()
 
     generate(bench, claim, worker_id, StopSignal())
-    moved = sweep.sweep(bench.database, bench.broker, bench.providers)
+    moved = sweep.sweep(bench.database, bench.broker)
 
     assert moved == 0
 
@@ -291,7 +291,7 @@ def test_one_bad_cancel_does_not_keep_the_others_alive(bench, provider, dispatch
 
     provider.cancel = cancel
 
-    sweep.finish_kills(bench.database, bench.providers)
+    stops.finish_stops(bench.database, bench.providers)
 
     with bench.database.transaction() as session:
         assert queries.job(session, good.job_id).outcome is Outcome.KILLED
@@ -311,9 +311,9 @@ def test_a_provider_that_does_not_answer_a_cancel_is_asked_again(bench, provider
 
     provider.cancel = cancel
 
-    sweep.finish_kills(bench.database, bench.providers)
+    stops.finish_stops(bench.database, bench.providers)
     assert _status(bench.database, claim) is Status.QUEUE
-    sweep.finish_kills(bench.database, bench.providers)
+    stops.finish_stops(bench.database, bench.providers)
 
     with bench.database.transaction() as session:
         assert queries.job(session, claim.job_id).stopped_how is StopOutcome.CANCELLED
@@ -324,7 +324,7 @@ def test_a_picture_finished_before_the_kill_is_fetched_after_all(bench, provider
     _waiting_with_a_ticket(bench, claim, worker_id)
     provider.cancel_outcome = CancelOutcome.FINISHED_FIRST
 
-    assert sweep.finish_kills(bench.database, bench.providers) == 1
+    assert stops.finish_stops(bench.database, bench.providers) == 1
 
     generate(bench, dispatched(claim.job_id), worker_id, StopSignal())
     with bench.database.transaction() as session:
@@ -336,7 +336,7 @@ def test_a_spared_job_is_fetched_at_once(bench, provider, dispatched, worker_id)
     _waiting_with_a_ticket(bench, claim, worker_id, put_aside=timedelta(hours=1))
     provider.cancel_outcome = CancelOutcome.FINISHED_FIRST
 
-    sweep.finish_kills(bench.database, bench.providers)
+    stops.finish_stops(bench.database, bench.providers)
 
     with bench.database.transaction() as session:
         job = queries.job(session, claim.job_id)
@@ -355,7 +355,7 @@ def test_a_finished_picture_that_cannot_be_fetched_does_not_keep_its_job_alive_f
     with bench.database.transaction() as session:
         transitions.request_kill(session, claim.job_id)
 
-    sweep.finish_kills(bench.database, bench.providers)
+    stops.finish_stops(bench.database, bench.providers)
 
     with bench.database.transaction() as session:
         job = queries.job(session, claim.job_id)
@@ -367,8 +367,8 @@ def _silence():
 
 
 @pytest.fixture
-def hanging(provider, monkeypatch):
-    """A provider that takes half a minute to give no answer to a cancel; the tickets it was asked about."""
+def hanging(provider):
+    """Half a minute to give no answer to a cancel: the tickets it was asked about, and its clock."""
     now = [0.0]
     asked = []
 
@@ -377,35 +377,36 @@ def hanging(provider, monkeypatch):
         now[0] += 30
         raise Unavailable("timed out")
 
-    monkeypatch.setattr(sweep.time, "monotonic", lambda: now[0])
     provider.cancel = cancel
-    return asked
+    return asked, lambda: now[0]
 
 
-def test_a_provider_that_hangs_holds_up_a_sweep_once(bench, hanging, dispatched, worker_id):
+def test_a_provider_that_hangs_is_asked_once_in_a_round(bench, hanging, dispatched, worker_id):
     claims = [dispatched() for _ in range(3)]
     for claim in claims:
         _waiting_with_a_ticket(bench, claim, worker_id)
+    asked, clock = hanging
 
-    sweep.finish_kills(bench.database, bench.providers)
+    stops.finish_stops(bench.database, bench.providers, clock)
 
-    assert hanging == [{"id": str(claims[0].job_id)}]
+    assert asked == [{"id": str(claims[0].job_id)}]
     assert {_status(bench.database, claim) for claim in claims} == {Status.QUEUE}
 
 
 def test_what_hangs_for_too_long_ends_without_being_asked_for_each_job(
     bench, hanging, dispatched, worker_id, monkeypatch
 ):
-    monkeypatch.setattr(sweep, "KEEP_CANCELLING", timedelta(0))
+    monkeypatch.setattr(stops, "KEEP_CANCELLING", timedelta(0))
     claims = [dispatched() for _ in range(3)]
     for claim in claims:
         _waiting_with_a_ticket(bench, claim, worker_id)
+    asked, clock = hanging
 
-    sweep.finish_kills(bench.database, bench.providers)
+    stops.finish_stops(bench.database, bench.providers, clock)
 
     with bench.database.transaction() as session:
         how = {queries.job(session, claim.job_id).stopped_how for claim in claims}
-    assert (how, len(hanging)) == ({StopOutcome.CANNOT_CANCEL}, 1)
+    assert (how, len(asked)) == ({StopOutcome.CANNOT_CANCEL}, 1)
 
 
 def test_a_job_that_a_worker_has_just_taken_is_the_workers_to_stop(bench, dispatched, worker_id):
@@ -420,7 +421,7 @@ def test_one_sweep_at_a_time(bench, database):
     with database.engine.connect() as other:
         other.execute(select(func.pg_advisory_lock(SWEEP_LOCK)))
 
-        assert sweep.sweep(bench.database, bench.broker, bench.providers) == 0
+        assert sweep.sweep(bench.database, bench.broker) == 0
         other.execute(text("SELECT pg_advisory_unlock_all()"))
 
 
@@ -440,7 +441,7 @@ def test_a_held_job_is_left_to_the_person_it_waits_for(bench, dispatched, worker
     _held(bench, claim, worker_id)
     _seen(bench.database, worker_id, 100)
 
-    sweep.sweep(bench.database, bench.broker, bench.providers)
+    sweep.sweep(bench.database, bench.broker)
     dispatch(bench.database, bench.broker, bench.offers())  # Redis is empty: recalls what was published
 
     with bench.database.transaction() as session:
@@ -457,7 +458,7 @@ def test_a_held_job_that_is_killed_ends_and_nobody_knows_what_it_cost(bench, pro
     with bench.database.transaction() as session:
         transitions.request_kill(session, claim.job_id)
 
-    sweep.finish_kills(bench.database, bench.providers)
+    stops.finish_stops(bench.database, bench.providers)
 
     with bench.database.transaction() as session:
         job = queries.job(session, claim.job_id)
@@ -474,7 +475,7 @@ def test_what_was_found_meanwhile_is_stopped_at_its_provider(bench, provider, di
         transitions.request_kill(session, claim.job_id)
         transitions.adopt(session, claim.job_id, {"id": "found"})
 
-    sweep.finish_kills(bench.database, bench.providers)
+    stops.finish_stops(bench.database, bench.providers)
 
     with bench.database.transaction() as session:
         job = queries.job(session, claim.job_id)
@@ -489,7 +490,7 @@ def test_a_job_that_was_written_off_once_may_have_cost_money_when_it_is_killed(b
         transitions.resend(session, claim.job_id, "not found")
         transitions.request_kill(session, claim.job_id)
 
-    sweep.finish_kills(bench.database, bench.providers)
+    stops.finish_stops(bench.database, bench.providers)
 
     with bench.database.transaction() as session:
         assert queries.job(session, claim.job_id).stopped_how is StopOutcome.UNKNOWN
@@ -509,7 +510,7 @@ def test_an_attempt_that_failed_may_have_cost_money_too(bench, dispatched, worke
         transitions.retry(session, claim, attempt.id, failure, timedelta(0))
         transitions.request_kill(session, claim.job_id)
 
-    sweep.finish_kills(bench.database, bench.providers)
+    stops.finish_stops(bench.database, bench.providers)
 
     with bench.database.transaction() as session:
         assert queries.job(session, claim.job_id).stopped_how is how
@@ -535,7 +536,7 @@ def test_what_can_be_asked_for_is_found_before_it_is_stopped(bench, provider, di
     key = _in_doubt(bench, claim, worker_id)
     provider.bought[key] += 1
 
-    sweep.finish_kills(bench.database, bench.providers)
+    stops.finish_stops(bench.database, bench.providers)
 
     with bench.database.transaction() as session:
         assert queries.job(session, claim.job_id).stopped_how == StopOutcome(answer)
@@ -547,7 +548,7 @@ def test_what_its_provider_never_heard_of_ends_as_unknown(bench, provider, dispa
     claim = dispatched()
     _in_doubt(bench, claim, worker_id)
 
-    sweep.finish_kills(bench.database, bench.providers)
+    stops.finish_stops(bench.database, bench.providers)
 
     with bench.database.transaction() as session:
         assert queries.job(session, claim.job_id).stopped_how is StopOutcome.UNKNOWN
@@ -562,7 +563,7 @@ def test_a_picture_found_finished_is_kept_although_its_job_was_to_be_killed(
     claim = dispatched()
     provider.bought[_in_doubt(bench, claim, worker_id)] += 1
 
-    spared = sweep.finish_kills(bench.database, bench.providers)
+    spared = stops.finish_stops(bench.database, bench.providers)
     generate(bench, dispatched(claim.job_id), worker_id, StopSignal())
 
     with bench.database.transaction() as session:

@@ -1,0 +1,61 @@
+"""The wish that a campaign's jobs stop: on the campaign's own row, so that it outlives whoever wished it.
+
+Until nothing of the campaign lives the dispatcher sends nothing new of it, and it takes no new rows.
+"""
+
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, case, func, literal_column, update
+from sqlalchemy.orm import Session
+
+from models import places
+from models.campaign import Campaign
+from models.job import Job
+from models.lifecycle import Outcome
+
+SETTLES_AFTER = timedelta(seconds=3)
+"""A wish stands at least so long: rows that were being added in its moment are found by then."""
+
+
+def wish(session: Session, campaign_id: int, stop_as: Outcome) -> None:
+    """Note that what waits of it (`CANCELLED`), or all of it (`KILLED`), shall stop; safe to call twice.
+
+    Who has wished the whole of it stopped does not take that back by wishing less.
+    """
+    session.execute(
+        update(Campaign)
+        .where(Campaign.id == campaign_id)
+        .values(
+            stop_as=case((Campaign.stop_as == Outcome.KILLED, Outcome.KILLED.value), else_=stop_as.value),
+            stopped_at=func.clock_timestamp(),
+        )
+    )
+
+
+def jobs_of(campaign: Campaign) -> ColumnElement[bool]:
+    """SQL: a job is one of the campaign's."""
+    # As the index of what waits has it.
+    lane = func.coalesce(Job.campaign_id, literal_column("0"))
+    return (Job.project_id == campaign.project_id) & (lane == campaign.id)
+
+
+def is_kill(campaign: Campaign) -> bool:
+    """Whether what runs is to stop too."""
+    return campaign.stop_as is Outcome.KILLED
+
+
+def end_if_nothing_lives(session: Session, campaign: Campaign) -> bool:
+    """Take the wish back when it has come true; True if it has."""
+    if places.is_anybody(session, places.LIVING, jobs_of(campaign)):
+        return False
+    ended = session.execute(
+        update(Campaign)
+        .where(
+            Campaign.id == campaign.id,
+            Campaign.stopped_at == campaign.stopped_at,  # nobody has wished it anew
+            Campaign.stopped_at < func.clock_timestamp() - SETTLES_AFTER,
+        )
+        .values(stop_as=None)
+        .returning(Campaign.id)
+    )
+    return ended.first() is not None
