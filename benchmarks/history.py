@@ -60,7 +60,7 @@ WORDS: LiteralString = """
     CREATE FUNCTION pg_temp.token(job bigint) RETURNS text LANGUAGE sql IMMUTABLE
         RETURN lpad(to_hex(job), 8, '0') || substr(md5(job::text), 1, 22);
     CREATE FUNCTION pg_temp.parameters(job bigint) RETURNS jsonb LANGUAGE sql IMMUTABLE
-        RETURN jsonb_build_object('prompt', 'a lighthouse on a cliff at dusk, seen from the sea, number ' || job,
+        RETURN jsonb_build_object('prompt', 'a lighthouse on a cliff, seen from the sea, number ' || job,
             'seed', job, 'aspectRatio', '1:1', 'outputFormat', 'png', 'safetyTolerance', 2,
             'promptUpsampling', false);
     CREATE FUNCTION pg_temp.worker() RETURNS bigint LANGUAGE sql STABLE
@@ -73,22 +73,24 @@ WORDS: LiteralString = """
 
 # One job ends at each `pace`, the last of them an hour ago; a third of them are of four campaigns.
 FINISHED: LiteralString = """
-    INSERT INTO jobs (id, uuid, socket_token, project_id, campaign_id, custom_id, model_slug, parameters, kind,
-                      created_at, run_at, status, outcome, last_seq, claim, dispatched_at, provider, worker_id,
-                      finished_at, cost_usd)
+    INSERT INTO jobs (id, uuid, socket_token, project_id, campaign_id, custom_id, model_slug, parameters,
+                      kind, created_at, run_at, status, outcome, last_seq, claim, dispatched_at, provider,
+                      worker_id, finished_at, cost_usd)
     OVERRIDING SYSTEM VALUE
     SELECT job, pg_temp.uuid_at(job, ended_at), pg_temp.token(job), project + mod(job, 3),
            CASE WHEN mod(job, 3) = 0 THEN campaign + mod(job / 3, 4) END,
            CASE WHEN mod(job, 3) = 0 THEN 'row-' || job END,
            'black-forest-labs/flux-pro-1-1', pg_temp.parameters(job), 'black-forest-labs/flux-pro-1-1|*|',
-           ended_at - interval '20 s', ended_at - interval '20 s', 'task_postprocess_end', 'succeeded', 10, 1,
-           ended_at - interval '10 s', 'sandbox', worker, ended_at, 0.04
-    FROM constants, generate_series(1, jobs) AS job, LATERAL (SELECT last_at - (jobs - job) * pace) AS t (ended_at)
+           ended_at - interval '20 s', ended_at - interval '20 s', 'task_postprocess_end', 'succeeded',
+           10, 1, ended_at - interval '10 s', 'sandbox', worker, ended_at, 0.04
+    FROM constants, generate_series(1, jobs) AS job,
+         LATERAL (SELECT last_at - (jobs - job) * pace) AS t (ended_at)
 """
 
 # Nine in ten are rows of one campaign.
 WAITING: LiteralString = """
-    INSERT INTO jobs (id, uuid, socket_token, project_id, campaign_id, custom_id, model_slug, parameters, kind)
+    INSERT INTO jobs (id, uuid, socket_token, project_id, campaign_id, custom_id, model_slug, parameters,
+                      kind)
     OVERRIDING SYSTEM VALUE
     SELECT job, pg_temp.uuid_at(job, now()), pg_temp.token(job), project + (mod(n, 10) = 0)::int,
            CASE WHEN mod(n, 10) > 0 THEN campaign + 3 END, CASE WHEN mod(n, 10) > 0 THEN 'row-' || job END,
@@ -120,16 +122,18 @@ ATTEMPTS: LiteralString = """
     SELECT job, pg_temp.uuid_at(job, ended_at), job, 1, 'sandbox', 'sandbox', 'done',
            jsonb_build_object('id', md5(job::text)), 0.04, 'yes',
            ended_at - interval '7 s', ended_at - interval '6 s', ended_at
-    FROM constants, generate_series(1, jobs) AS job, LATERAL (SELECT last_at - (jobs - job) * pace) AS t (ended_at)
+    FROM constants, generate_series(1, jobs) AS job,
+         LATERAL (SELECT last_at - (jobs - job) * pace) AS t (ended_at)
 """
 
 OUTPUTS: LiteralString = """
     INSERT INTO outputs (id, job_id, attempt_id, position, name, access_key, storage_key, content_type,
                          size_bytes, sha256, width_px, height_px, seed, created_at)
     OVERRIDING SYSTEM VALUE
-    SELECT job, job, job, 0, '0.png', pg_temp.token(job), 'history/' || job || '/1/0.png', 'image/png', 1500000,
-           md5(job::text) || md5('x' || job), 1024, 1024, job, ended_at
-    FROM constants, generate_series(1, jobs) AS job, LATERAL (SELECT last_at - (jobs - job) * pace) AS t (ended_at)
+    SELECT job, job, job, 0, '0.png', pg_temp.token(job), 'history/' || job || '/1/0.png', 'image/png',
+           1500000, md5(job::text) || md5('x' || job), 1024, 1024, job, ended_at
+    FROM constants, generate_series(1, jobs) AS job,
+         LATERAL (SELECT last_at - (jobs - job) * pace) AS t (ended_at)
 """
 
 SPENT: LiteralString = """

@@ -8,7 +8,8 @@ import logging
 from collections.abc import Mapping
 from datetime import timedelta
 
-from models.transitions import NewOutput, new_token
+from models.names import new_token
+from models.transitions import NewOutput
 from providers.base import Done, RemoteOutput, Ticket
 from providers.errors import Billed, MalformedResponse, OutputExpired
 from workers.asking import ask
@@ -89,8 +90,9 @@ def _keep(work: Work, ticket: Ticket, position: int, output: RemoteOutput) -> Ne
         },
     )
     name = f"{position}.{facts.extension}"
+    # By the end of the UUID, which is chance, into folders of equal size: its beginning is the time.
     # The attempt is in the key: a late writer of an earlier one must not replace this picture.
-    key = f"{str(job.uuid)[:2]}/{job.uuid}/{work.attempt.number}/{name}"
+    key = f"{str(job.uuid)[-2:]}/{job.uuid}/{work.attempt.number}/{name}"
     stored = work.turn.bench.storage.put(key, named)
     return NewOutput(
         name=name,

@@ -20,7 +20,7 @@ back to back may share one.
 from models.transitions.dispatching import Hand, dispatch, hand_out, recall
 from models.transitions.holding import adopt, give_up, release, resend
 from models.transitions.moving import Claim
-from models.transitions.queueing import EnqueuedJob, NewJob, enqueue, new_token
+from models.transitions.queueing import EnqueuedJob, NewJob, enqueue
 from models.transitions.rescuing import give_back, rescue
 from models.transitions.retrying import Again, retries_of, try_again
 from models.transitions.stopping import (
@@ -83,7 +83,6 @@ __all__ = [
     "hold",
     "kill",
     "kill_unheld",
-    "new_token",
     "output",
     "recall",
     "record_ticket",

@@ -1,33 +1,28 @@
 """The producer: jobs begin."""
 
-import secrets
-import string
-from collections.abc import Mapping, Sequence
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, insert, literal, null, select, tuple_
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import ARRAY, Text, any_, literal, select, text
 from sqlalchemy.orm import Session
 
 from models import kinds
-from models.event import JobEvent
 from models.job import Job
 from models.lifecycle import (
     OnUnknown,
     Route,
-    Status,
 )
+from models.names import new_tokens, new_uuids
 
-TOKEN_LENGTH = 30  # as Wiro's socketaccesstoken and accesskey
-
-
-def new_token() -> str:
-    """An unguessable name: 30 letters and digits, 178 bits."""
-    alphabet = string.ascii_letters + string.digits
-    return "".join(secrets.choice(alphabet) for _ in range(TOKEN_LENGTH))
+JOBS_AT_ONCE = 5_000
+"""Jobs of one statement: its parameter is one document, of which Postgres takes 255 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,72 +68,111 @@ class EnqueuedJob:
 
 def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[EnqueuedJob]:
     """The names of `jobs`, in order; a row with the (campaign, custom_id) of an earlier one is that job."""
-    if not jobs:
-        return []
-    rows = [
-        {
-            "project_id": job.project_id,
-            "campaign_id": job.campaign_id,
-            "custom_id": job.custom_id,
-            "model_slug": job.model_slug,
-            "parameters": dict(job.parameters),
-            "priority": job.priority,
-            "wanted_providers": None if job.wanted_providers is None else list(job.wanted_providers),
-            "route": job.route,
-            "on_unknown": job.on_unknown,
-            "excluded": dict(job.excluded),
-            "callback_url": job.callback_url,
-            "socket_token": new_token(),
-            "kind": kinds.word_of(job.model_slug, job.wanted_providers, job.excluded),
-            "start_by_at": _after(job.start_within),
-            "deadline_at": _after(job.deadline),
-            "retry": None if job.retry is None else dict(job.retry),
-        }
-        for job in jobs
-    ]
-    added = session.execute(
-        upsert(Job)
-        .values(rows)
-        .on_conflict_do_nothing(
-            index_elements=["campaign_id", "custom_id"],
-            index_where=Job.campaign_id.is_not(None) & Job.retry_of.is_(None),
-        )
-        .returning(Job.id, Job.uuid, Job.socket_token)
-    ).all()
-    if added:
-        session.execute(
-            insert(JobEvent).from_select(
-                ["job_id", "seq", "status", "claim"],
-                select(Job.id, literal(1), literal(Status.QUEUE.value), literal(0)).where(
-                    Job.id.in_([row.id for row in added])
-                ),
-            )
-        )
-    new = {row.socket_token: EnqueuedJob(row.id, row.uuid, row.socket_token, is_new=True) for row in added}
-    old = _already_there(session, jobs) if len(added) < len(jobs) else {}
+    uuids, tokens = new_uuids(len(jobs)), new_tokens(len(jobs))
+    ids: dict[str, int] = {}
+    for first in range(0, len(jobs), JOBS_AT_ONCE):
+        few = slice(first, first + JOBS_AT_ONCE)
+        ids |= _add(session, jobs[few], uuids[few], tokens[few])
+    missing = [job for job, token in zip(jobs, tokens, strict=True) if token not in ids]
+    there = _already_there(session, missing)
     return [
-        new.get(row["socket_token"]) or old[job.campaign_id, job.custom_id]
-        for row, job in zip(rows, jobs, strict=True)
+        EnqueuedJob(ids[token], uuid, token, is_new=True)
+        if token in ids
+        else there[job.campaign_id, job.custom_id]
+        for job, uuid, token in zip(jobs, uuids, tokens, strict=True)
     ]
 
 
-def _after(span: timedelta | None) -> ColumnElement[Any]:
-    """That long from now, by the clock of Postgres, as `created_at`; NULL for no span."""
-    return null() if span is None else func.now() + span
+_TERMS = (
+    "project_id",
+    "campaign_id",
+    "model_slug",
+    "priority",
+    "wanted_providers",
+    "route",
+    "on_unknown",
+    "excluded",
+    "callback_url",
+    "start_within",
+    "deadline",
+    "retry",
+)
+"""What neighbours mostly have in common: it is sent once for a run of equals."""
+
+_terms_of = attrgetter(*_TERMS)
+
+# The jobs and their first events, by one statement with one parameter: the document is read in C, and its
+# order is that of the numbers, since a nested loop is all that can be made of it.
+_ADD = text("""
+    WITH added AS (
+        INSERT INTO jobs (
+            uuid, socket_token, custom_id, parameters, kind, project_id, campaign_id, model_slug, priority,
+            wanted_providers, route, on_unknown, excluded, callback_url, retry, start_by_at, deadline_at
+        )
+        SELECT
+            (job->>0)::uuid, job->>1, job->>2, job->3, kind, project_id, campaign_id, model_slug, priority,
+            wanted_providers, route, on_unknown, excluded, callback_url, retry, now() + start_within,
+            now() + deadline
+        FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS run (
+            jobs jsonb, kind text, project_id bigint, campaign_id bigint, model_slug text, priority smallint,
+            wanted_providers text[], route text, on_unknown text, excluded jsonb, callback_url text,
+            retry jsonb, start_within interval, deadline interval
+        ), jsonb_array_elements(run.jobs) AS job
+        ON CONFLICT (campaign_id, custom_id) WHERE campaign_id IS NOT NULL AND retry_of IS NULL DO NOTHING
+        RETURNING id, socket_token, status, claim
+    ), told AS (
+        INSERT INTO job_events (job_id, seq, status, claim) SELECT id, 1, status, claim FROM added
+    )
+    SELECT socket_token, id FROM added
+""")
+
+
+def _add(
+    session: Session, jobs: Sequence[NewJob], uuids: Sequence[UUID], tokens: Sequence[str]
+) -> dict[str, int]:
+    """The numbers of those that were not there yet, by their tokens."""
+    named = zip(jobs, uuids, tokens, strict=True)
+    runs = [_run(list(run)) for _, run in groupby(named, key=lambda one: _terms_of(one[0]))]
+    added = session.execute(_ADD, {"runs": json.dumps(runs, default=_plain)})
+    return {row.socket_token: row.id for row in added}
+
+
+def _run(named: Sequence[tuple[NewJob, UUID, str]]) -> dict[str, Any]:
+    """Jobs of equal terms, as the statement reads them."""
+    first = named[0][0]
+    return {
+        **dict(zip(_TERMS, _terms_of(first), strict=True)),
+        "kind": kinds.word_of(first.model_slug, first.wanted_providers, first.excluded),
+        "jobs": [(uuid.hex, token, job.custom_id, job.parameters) for job, uuid, token in named],
+    }
+
+
+def _plain(value: object) -> object:
+    match value:
+        case timedelta():
+            return f"{value // timedelta(microseconds=1)} us"
+        case Mapping():
+            return dict(value)
+        case _:
+            raise TypeError(f"{type(value).__name__} cannot be stored with a job")
 
 
 def _already_there(
-    session: Session, jobs: Sequence[NewJob]
+    session: Session, jobs: Iterable[NewJob]
 ) -> dict[tuple[int | None, str | None], EnqueuedJob]:
     """The jobs with these names, by name."""
-    names = [(job.campaign_id, job.custom_id) for job in jobs if job.campaign_id is not None]
-    found = session.execute(
-        select(Job.campaign_id, Job.custom_id, Job.id, Job.uuid, Job.socket_token).where(
-            tuple_(Job.campaign_id, Job.custom_id).in_(names),
-            Job.retry_of.is_(None),  # a retry has the name of the row that it tries again
-        )
-    )
+    names = defaultdict(list)
+    for job in jobs:
+        names[job.campaign_id].append(job.custom_id)
     return {
-        (row.campaign_id, row.custom_id): EnqueuedJob(row.id, row.uuid, row.socket_token, is_new=False)
-        for row in found
+        (campaign_id, row.custom_id): EnqueuedJob(row.id, row.uuid, row.socket_token, is_new=False)
+        for campaign_id, custom_ids in names.items()
+        for row in session.execute(
+            select(Job.custom_id, Job.id, Job.uuid, Job.socket_token).where(
+                Job.campaign_id == campaign_id,
+                # One parameter, however many they are.
+                Job.custom_id == any_(literal(custom_ids, ARRAY(Text))),
+                Job.retry_of.is_(None),  # one that tries a row again bears its name, and is not that row
+            )
+        )
     }

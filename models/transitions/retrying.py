@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from models.job import Job
 from models.lifecycle import UNSUCCESSFUL
-from models.transitions.queueing import EnqueuedJob, new_token
+from models.names import new_token
+from models.transitions.queueing import EnqueuedJob
 
 # What the caller said is copied where it is; what the catalogue says is of now.  A deadline is as far away
 # as it was from the old job's beginning: copied as it is, the new job would begin too late.
