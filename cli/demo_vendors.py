@@ -89,8 +89,7 @@ def _bill(client: Client, vendors: simulator.Running, vendor: str, file: Path) -
     """The whole campaign at one vendor."""
     began_s = time.monotonic()
     terms = Terms(providers=(vendor,))
-    defaults = Defaults(DEFAULT_MODEL, {}, terms)
-    sent = campaigns.send(client, file, f"Eight prompts at {vendor}", defaults, {})
+    sent = campaigns.send(client, file, f"Eight prompts at {vendor}", Defaults(DEFAULT_MODEL, {}, terms))
     if sent.campaign is None:
         raise CannotStart("The server took none of the prompts.")
     ended = campaigns.wait(client, sent.campaign)

@@ -165,9 +165,29 @@ ARROWS = (
 )
 
 
+FORWARD = (ACCEPT, START_PREPROCESS, END_PREPROCESS, ASSIGN, START, OUTPUT, END, START_POSTPROCESS, SUCCEED)
+"""The way of a job to which nothing happens; several of these arrows may be taken at once."""
+
+
 def is_legal(source: Status, target: Status) -> bool:
     """Whether some arrow leads from `source` to `target`."""
     return any(source in arrow.sources and target is arrow.target for arrow in ARROWS)
+
+
+def is_way(source: Status, target: Status, rows: int) -> bool:
+    """Whether a statement that adds so many rows to the ledger may bring a job from `source` to `target`.
+
+    By one arrow, or by several of the way forward: a row for each.
+    """
+    return (rows == 1 and is_legal(source, target)) or target in _forward(source, rows)
+
+
+def _forward(source: Status, arrows: int) -> set[Status]:
+    """Where so many arrows of the way forward lead."""
+    places = {source}
+    for _ in range(arrows):
+        places = {arrow.target for arrow in FORWARD if arrow.sources & places}
+    return places
 
 
 def diagram() -> str:

@@ -1,9 +1,9 @@
 """The way to Postgres: one engine, one unit of work at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -13,6 +13,19 @@ IDLE_IN_TRANSACTION_S = 10
 Shorter than the silence by which a frozen worker is told: its jobs are taken from
 it by an UPDATE that would wait for those locks.
 """
+
+STATEMENTS_AT_ONCE = 4
+"""One for each kind of write that a worker groups, and one to spare."""
+
+CONNECTING: Mapping[str, object] = {
+    "connect_timeout": 5,
+    "application_name": "darkroom",
+    # A cut network is noticed within seconds, not after TCP's quarter of an hour.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 
 
 class Database:
@@ -29,24 +42,27 @@ class Database:
             url: `postgresql://...`; the driver is ours to choose.
             pool_size: connections at most; the next unit of work waits for one.
         """
+        driven = make_url(url).set(drivername="postgresql+psycopg")
         self.engine: Engine = create_engine(
-            make_url(url).set(drivername="postgresql+psycopg"),
+            driven,
             pool_size=pool_size,
             max_overflow=0,  # a burst of greenlets must wait here, not open hundreds of backends
             pool_timeout=30,
             pool_pre_ping=True,  # Postgres may have restarted since the last use
-            connect_args={
-                "connect_timeout": 5,
-                "application_name": "darkroom",
-                # A cut network is noticed within seconds, not after TCP's quarter of an hour.
-                "keepalives_idle": 5,
-                "keepalives_interval": 2,
-                "keepalives_count": 3,
-                "tcp_user_timeout": 10_000,
-            },
+            connect_args=dict(CONNECTING),
         )
         event.listen(self.engine, "connect", _end_idle_transactions)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._by_number: Engine = create_engine(
+            driven,
+            pool_size=STATEMENTS_AT_ONCE,
+            max_overflow=0,
+            pool_timeout=30,
+            isolation_level="AUTOCOMMIT",
+            # No ping: whoever uses these tries again by himself.
+            connect_args=dict(CONNECTING),
+        )
+        event.listen(self._by_number, "connect", _plan_by_number)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -54,13 +70,36 @@ class Database:
         with self._sessions.begin() as session:
             yield session
 
+    @contextmanager
+    def statement(self) -> Iterator[Connection]:
+        """A connection whose every statement is a unit of work of its own and names rows by their numbers.
+
+        It may have been lost since its last use: whoever takes it tries again by himself.
+        """
+        with self._by_number.connect() as connection:
+            yield connection
+
     def dispose(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+        self._by_number.dispose()
 
 
 def _end_idle_transactions(connection: DBAPIConnection, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
+    cursor.close()
+    connection.commit()
+
+
+def _plan_by_number(connection: DBAPIConnection, _record: object) -> None:
+    """Rows that are named by their numbers are found by them.
+
+    Postgres guesses at how many a JSON list names, and plans for a table that was empty when it
+    looked: such a plan is kept for as long as the connection, and reads all the jobs there ever were.
+    """
+    cursor = connection.cursor()
+    for way in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"):
+        cursor.execute(f"SET {way} = off")
     cursor.close()
     connection.commit()

@@ -77,11 +77,89 @@ SPENT_SO_FAR = """
         WHERE jobs.campaign_id = campaigns.id), 0);
 """
 USD = sa.Numeric(precision=18, scale=9)
+# `models.lifecycle.is_way` as it was when this was written; a test holds the two equal.
+SEVERAL_ARROWS = """
+    CREATE OR REPLACE FUNCTION jobs_refuse_illegal_arrow() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        forward CONSTANT text[] := ARRAY[
+            'task_queue', 'task_accept', 'task_preprocess_start', 'task_preprocess_end', 'task_assign',
+            'task_start', 'task_output', 'task_end', 'task_postprocess_start', 'task_postprocess_end'];
+        output CONSTANT integer := array_position(forward, 'task_output');
+        old_place integer;
+        new_place integer;
+        added integer;
+    BEGIN
+        IF TG_OP = 'INSERT' THEN
+            IF NEW.status <> 'task_queue' THEN
+                RAISE EXCEPTION 'a job begins in task_queue, not in %', NEW.status
+                    USING ERRCODE = 'check_violation', CONSTRAINT = 'jobs_arrow';
+            END IF;
+            RETURN NEW;
+        END IF;
+        IF NEW.claim < OLD.claim THEN
+            RAISE EXCEPTION 'claim of job % cannot go back from % to %', OLD.id, OLD.claim, NEW.claim
+                USING ERRCODE = 'check_violation', CONSTRAINT = 'jobs_claim_rises';
+        END IF;
+        IF NEW.status = OLD.status AND NEW.outcome IS NOT DISTINCT FROM OLD.outcome THEN
+            RETURN NEW;
+        END IF;
+        -- A row of the ledger for each arrow: several may be taken at once on the way forward, on which
+        -- task_output may be left out.  Any living job may fail, be stopped, or go back to the queue;
+        -- nothing leaves a final status.
+        added := NEW.last_seq - OLD.last_seq;
+        old_place := array_position(forward, OLD.status::text);
+        new_place := array_position(forward, NEW.status::text);
+        IF OLD.status NOT IN ('task_postprocess_end', 'task_cancel') AND added > 0
+            AND (added = 1 AND NEW.status IN ('task_postprocess_end', 'task_cancel', 'task_queue')
+                 OR new_place - old_place = added
+                 OR new_place - old_place = added + 1 AND old_place < output AND output < new_place) THEN
+            RETURN NEW;
+        END IF;
+        RAISE EXCEPTION 'no arrow leads from % to % (job %)', OLD.status, NEW.status, OLD.id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'jobs_arrow',
+                DETAIL = format('%s rows were to be added to its ledger', added);
+    END $$;
+"""
+# As 0001 made it.
+ONE_ARROW = """
+    CREATE OR REPLACE FUNCTION jobs_refuse_illegal_arrow() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        forward CONSTANT text[] := ARRAY[
+            'task_queue>task_accept', 'task_accept>task_preprocess_start',
+            'task_preprocess_start>task_preprocess_end', 'task_preprocess_end>task_assign',
+            'task_assign>task_start', 'task_start>task_output', 'task_start>task_end',
+            'task_output>task_end', 'task_end>task_postprocess_start'];
+    BEGIN
+        IF TG_OP = 'INSERT' THEN
+            IF NEW.status <> 'task_queue' THEN
+                RAISE EXCEPTION 'a job begins in task_queue, not in %', NEW.status
+                    USING ERRCODE = 'check_violation', CONSTRAINT = 'jobs_arrow';
+            END IF;
+            RETURN NEW;
+        END IF;
+        IF NEW.claim < OLD.claim THEN
+            RAISE EXCEPTION 'claim of job % cannot go back from % to %', OLD.id, OLD.claim, NEW.claim
+                USING ERRCODE = 'check_violation', CONSTRAINT = 'jobs_claim_rises';
+        END IF;
+        IF NEW.status = OLD.status AND NEW.outcome IS NOT DISTINCT FROM OLD.outcome THEN
+            RETURN NEW;
+        END IF;
+        -- Any living job may fail, be stopped, or go back to the queue; nothing leaves a final status.
+        IF OLD.status NOT IN ('task_postprocess_end', 'task_cancel')
+            AND (NEW.status IN ('task_postprocess_end', 'task_cancel', 'task_queue')
+                 OR OLD.status || '>' || NEW.status = ANY (forward)) THEN
+            RETURN NEW;
+        END IF;
+        RAISE EXCEPTION 'no arrow leads from % to % (job %)', OLD.status, NEW.status, OLD.id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'jobs_arrow';
+    END $$;
+"""
 
 
 def upgrade() -> None:
     """Take the step."""
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.execute(SEVERAL_ARROWS)
     _widen_jobs()
     _widen_attempts()
     _widen_projects()
@@ -291,6 +369,7 @@ def _narrow_attempts() -> None:
 
 
 def _narrow_jobs() -> None:
+    op.execute(ONE_ARROW)
     op.execute("UPDATE jobs SET campaign_id = NULL WHERE retry_of IS NOT NULL")
     op.drop_constraint(op.f("ck_jobs_stopped_how"), "jobs", type_="check")
     op.execute("UPDATE jobs SET stopped_how = NULL WHERE stopped_how = 'finished_first'")

@@ -5,7 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from models import lifecycle, transitions
-from models.lifecycle import ARROWS, FINAL, Outcome, Status, is_legal
+from models.lifecycle import ARROWS, FINAL, Outcome, Status, is_way
 from models.session import Database
 
 HOW_IT_ENDS = {Status.POSTPROCESS_END: Outcome.FAILED, Status.CANCEL: Outcome.KILLED}
@@ -26,22 +26,51 @@ def test_every_status_but_the_first_can_be_reached():
 
 
 @pytest.mark.parametrize("source", Status)
-def test_the_database_knows_the_same_arrows(database: Database, job_id: int, source: Status):
-    targets = set(Status) - {source}
+def test_the_database_knows_the_same_ways(database: Database, job_id: int, source: Status):
+    ways = {(target, rows) for target in set(Status) - {source} for rows in range(11)}
 
-    allowed = {target for target in targets if _database_allows(database, job_id, source, target)}
+    allowed = {way for way in ways if _database_allows(database, job_id, source, *way)}
 
-    assert allowed == {target for target in targets if is_legal(source, target)}
+    assert allowed == {(target, rows) for target, rows in ways if is_way(source, target, rows)}
 
 
-def _database_allows(database, job_id, source, target) -> bool:
+@pytest.mark.parametrize(
+    ("source", "target", "rows"),
+    [
+        (Status.QUEUE, Status.ASSIGN, 4),
+        (Status.START, Status.POSTPROCESS_END, 3),  # nothing was heard before the end
+        (Status.START, Status.POSTPROCESS_END, 4),
+        (Status.OUTPUT, Status.POSTPROCESS_START, 2),
+        (Status.ASSIGN, Status.QUEUE, 1),
+    ],
+)
+def test_several_arrows_are_one_way(source, target, rows):
+    assert is_way(source, target, rows)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "rows"),
+    [
+        (Status.QUEUE, Status.ASSIGN, 3),
+        (Status.QUEUE, Status.ASSIGN, 5),
+        (Status.START, Status.END, 0),
+        (Status.END, Status.START, 1),
+        (Status.START, Status.QUEUE, 2),
+        (Status.POSTPROCESS_END, Status.QUEUE, 1),
+    ],
+)
+def test_a_way_has_a_row_for_each_arrow(source, target, rows):
+    assert not is_way(source, target, rows)
+
+
+def _database_allows(database, job_id, source, target, rows) -> bool:
     with database.engine.connect() as connection, connection.begin() as whole:
-        # The trigger is put aside to set the scene, and back for the arrow under test.
+        # The trigger is put aside to set the scene, and back for the way under test.
         connection.execute(text("ALTER TABLE jobs DISABLE TRIGGER jobs_arrow"))
-        _put(connection, job_id, source)
+        _put(connection, job_id, source, 0)
         connection.execute(text("ALTER TABLE jobs ENABLE TRIGGER jobs_arrow"))
         try:
-            _put(connection, job_id, target)
+            _put(connection, job_id, target, rows)
         except IntegrityError:
             return False
         finally:
@@ -49,11 +78,20 @@ def _database_allows(database, job_id, source, target) -> bool:
     return True
 
 
-def _put(connection, job_id, status) -> None:
+def _put(connection, job_id, status, rows) -> None:
     outcome = HOW_IT_ENDS.get(status)
     connection.execute(
-        text("UPDATE jobs SET status = :status, outcome = :outcome, finished_at = :at WHERE id = :id"),
-        {"status": status, "outcome": outcome, "at": "2026-01-01" if outcome else None, "id": job_id},
+        text(
+            "UPDATE jobs SET status = :status, outcome = :outcome, finished_at = :at,"
+            " last_seq = last_seq + :rows WHERE id = :id"
+        ),
+        {
+            "status": status,
+            "outcome": outcome,
+            "at": "2026-01-01" if outcome else None,
+            "rows": rows,
+            "id": job_id,
+        },
     )
 
 
@@ -68,7 +106,7 @@ def test_a_job_begins_in_the_queue_and_nowhere_else(database: Database, project_
 
 
 def test_a_final_status_needs_its_outcome(database: Database, job_id: int):
-    statement = text("UPDATE jobs SET status = 'task_cancel' WHERE id = :id")
+    statement = text("UPDATE jobs SET status = 'task_cancel', last_seq = 2 WHERE id = :id")
 
     with pytest.raises(IntegrityError, match="outcome_fits_status"), database.transaction() as session:
         session.execute(statement, {"id": job_id})

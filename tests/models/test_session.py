@@ -46,3 +46,12 @@ def _freeze_in_a_unit_of_work(frozen, database) -> None:
 def _priority(database) -> int:
     with database.transaction() as session:
         return session.execute(text("SELECT priority FROM jobs")).scalar_one()
+
+
+def test_a_statement_is_a_unit_of_work_of_its_own(database):
+    with database.statement() as connection:
+        connection.execute(text("CREATE TABLE notes (text text)"))
+        connection.execute(text("INSERT INTO notes VALUES ('kept')"))
+
+    with database.transaction() as session:
+        assert session.execute(text("SELECT text FROM notes")).scalars().all() == ["kept"]

@@ -40,7 +40,6 @@ class Obedient:
     """
 
     computes_here = False
-    max_in_flight: int | None = None
 
     def __init__(self, name: str = "sandbox") -> None:
         self.name = name
