@@ -3,12 +3,18 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 
+# of `make chaos`; without a SEED it draws one, and says which
+MINUTES ?= 15
+JOBS ?= 5000
+SEED ?=
+REPORT ?= chaos-report.json
+
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo vendors up test test-fast check compare format clean
+.PHONY: help install demo vendors up test test-fast chaos check compare format clean
 
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +35,10 @@ test: $(INSTALLED) ## run the whole suite, acceptance included (PYTEST_ARGS="-k 
 
 test-fast: $(INSTALLED) ## run the suite without the acceptance tests
 	$(BIN)/pytest -n 2 -m "not (acceptance or gpu or live or benchmark)" $(PYTEST_ARGS)
+
+chaos: $(INSTALLED) ## break everything for MINUTES=15 while JOBS=5000 run, then compare the books (SEED=7 again)
+	$(BIN)/pytest -n 0 tests/acceptance/chaos --minutes $(MINUTES) --jobs $(JOBS) $(if $(SEED),--seed $(SEED)) \
+		--report $(REPORT) $(PYTEST_ARGS)
 
 check: $(INSTALLED) ## format, lint, types, architecture and migrations
 	$(BIN)/ruff format --check .

@@ -220,6 +220,7 @@ def _answer(
         name=campaign.name,
         total=sum(counts.values()),
         counts=dict(counts),
+        stop_as=campaign.stop_as,
         held=books.held,
         pictures=books.pictures,
         cost_usd=plain_usd(books.cost_usd),
@@ -249,7 +250,11 @@ class _GoodRow:
     job: NewJob
 
 
-@router.post("/{uuid}/jobs", summary="Add jobs to a campaign")
+@router.post(
+    "/{uuid}/jobs",
+    summary="Add jobs to a campaign",
+    responses=_NOT_FOUND | {409: {"model": ProblemAnswer, "description": "campaign_stopping"}},
+)
 def add_rows(uuid: UUID, sent: CampaignRowsBody, project: NativeProject, services: ServicesOf) -> AddedRows:
     """Queue the good rows, all in one, and say what is wrong with the others.
 
@@ -259,6 +264,7 @@ def add_rows(uuid: UUID, sent: CampaignRowsBody, project: NativeProject, service
     good = [row for row in read if isinstance(row, _GoodRow)]
     with services.database.transaction() as session:
         campaign = _campaign(session, project.id, uuid)
+        _refuse_while_it_stops(campaign)
         jobs = [dataclasses.replace(row.job, campaign_id=campaign.id) for row in good]
         queued = transitions.enqueue(session, jobs)
     added = sum(job.is_new for job in queued)
@@ -277,6 +283,13 @@ def add_rows(uuid: UUID, sent: CampaignRowsBody, project: NativeProject, service
         ],
         problems=[row for row in read if isinstance(row, BadRow)],
     )
+
+
+def _refuse_while_it_stops(campaign: Campaign) -> None:
+    """Who adds rows wants them made; who stops a campaign wants none of it: one of them is to think again."""
+    if campaign.stop_as is not None:
+        detail = "The campaign is being stopped; it takes rows again when all of its jobs have ended."
+        raise Problem(409, "campaign_stopping", detail)
 
 
 def _read(services: Services, project_id: int, index: int, raw: object) -> _GoodRow | BadRow:

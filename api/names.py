@@ -18,7 +18,12 @@ def job_called(session: Session, project_id: int, name: str) -> Job:
     Raises:
         NotFound: the project has none of this name.
     """
-    found = queries.find_job(session, project_id, name) if _NAME.fullmatch(name) else None
+    found = queries.find_job(session, project_id, name) if may_be_a_name(name) else None
     if found is None:
         raise NotFound("this project has no such job")
     return found
+
+
+def may_be_a_name(name: str) -> bool:
+    """Whether any job could be called so."""
+    return _NAME.fullmatch(name) is not None

@@ -189,6 +189,24 @@ class LivingFilterBody(JobFilterBody):
     ] = None
 
 
+class StopBody(Asked):
+    """Whom to stop: by name, or by what they have in common."""
+
+    ids: Annotated[
+        list[Annotated[str, StringConstraints(min_length=1, max_length=64)] | int] | None,
+        Field(
+            min_length=1, max_length=ROWS_MAX, description="Numbers, UUIDs or tokens.", examples=[[41, 42]]
+        ),
+    ] = None
+    filter: LivingFilterBody | None = None
+
+    @model_validator(mode="after")
+    def _mean_somebody(self) -> Self:
+        if (self.ids is None) == (self.filter is None):
+            raise ValueError("give ids or filter")
+        return self
+
+
 class CampaignRow(NewJobBody):
     """One job of a campaign."""
 
@@ -423,6 +441,53 @@ class StopAnswer(Answer):
     job: JobAnswer
 
 
+class StoppedJob(Answer):
+    """One of the jobs that were named."""
+
+    name: Annotated[str, Field(description="As you called it.")]
+    id: int
+    uuid: UUID
+    status: Status
+    outcome: Outcome | None
+    stopped_how: StopOutcome | None
+    cost_usd: Annotated[
+        str | None, Field(description="What its requests have cost; null when nobody knows, or not yet.")
+    ]
+    cost_is_estimate: bool
+
+
+class StopManyAnswer(Answer):
+    """What became of a wish to stop many; sent again it goes on where it was."""
+
+    matched: Annotated[int, Field(description="Living jobs that were meant; of those named, all you have.")]
+    stopped: Annotated[
+        dict[StopOutcome, int],
+        Field(
+            description="How many have stopped how. `finished_first`: the picture was there and is kept.",
+            examples=[{"never_started": 99_960, "provider_cancelled": 38, "finished_first": 2}],
+        ),
+    ]
+    stopping: Annotated[
+        int, Field(description="Asked to stop, and not at an end yet: it is certain that they will be.")
+    ]
+    going_on: Annotated[int, Field(description="Running, and not to be cancelled: kill stops them.")]
+    ended_otherwise: Annotated[int, Field(description="Had ended before, or meanwhile by themselves.")]
+    is_complete: Annotated[
+        bool,
+        Field(
+            description="Whether every job that was meant has been ended or asked. When there were too many "
+            "for one answer, send it again; a campaign is gone on with without being asked."
+        ),
+    ]
+    cost_usd: Annotated[
+        str | None, Field(description="What all of them have cost, as far as known; null when nothing is.")
+    ]
+    cost_is_estimate: bool
+    cost_unknown: Annotated[int, Field(description="Jobs of which nobody knows, or not yet, what they cost.")]
+    jobs: Annotated[list[StoppedJob], Field(description="Of those named, in the order of their names.")] = []
+    unknown: Annotated[list[str], Field(description="Names that no job of this project has.")] = []
+
+
 class ResolveAnswer(Answer):
     """A held job after somebody decided about it."""
 
@@ -499,6 +564,10 @@ class CampaignAnswer(AllowanceAnswer):
     name: str
     total: int
     counts: dict[str, int]
+    stop_as: Annotated[
+        Outcome | None,
+        Field(description="It is being stopped: what waits (`cancelled`), or all of it (`killed`)."),
+    ]
     held: Annotated[
         int, Field(description="Of those in `task_queue`: they wait for somebody to resolve them.")
     ]

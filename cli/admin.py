@@ -1,9 +1,10 @@
 """The operator's commands, which need the database and no server: `project`, `admin`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import click
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
@@ -14,7 +15,7 @@ from cli.options import json_option
 from cli.rendering import facts, plain, print_json, table, to_stderr, to_stdout
 from cli.stack import masked
 from migrations import runner
-from models import queries
+from models import queries, soundness
 from models.errors import NameTaken
 from models.project import AuthMode, Project, create_project
 from models.session import Database
@@ -22,6 +23,7 @@ from settings import Settings
 
 FIRST_PROJECT = "first"
 NAME_MAX = 100
+SHOWN_VIOLATIONS = 10
 
 
 @click.group()
@@ -103,6 +105,37 @@ def migrate() -> None:
     except runner.MigrationError as exc:
         raise CannotStart(str(exc)) from exc
     click.echo(f"{masked(database_url)} is at {runner.head()}.")
+
+
+@admin.command()
+@json_option
+@click.pass_context
+def check(ctx: click.Context, *, as_json: bool) -> None:
+    """Check that the records are sound: every job's way, every attempt, every sum of money.
+
+    Reads everything and changes nothing, while Darkroom runs or not.  Exit status 1 when something is broken.
+    """
+    with _transaction() as session:
+        # One moment, seen by every check: a job that moves meanwhile breaks nothing.
+        session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+        found = soundness.violations(session, soundness.CHECKS)
+    if as_json:
+        print_json({name: [{"id": of, "what": what} for of, what in rows] for name, rows in found.items()})
+    else:
+        _print_checks(found)
+    if found:
+        ctx.exit(1)
+
+
+def _print_checks(found: Mapping[str, Sequence[soundness.Found]]) -> None:
+    """Each sentence, whether it holds, and the first of what breaks it."""
+    for one in soundness.CHECKS:
+        broken = found.get(one.name, ())
+        click.echo(f"{'broken' if broken else 'ok':<7} {one.sentence}")
+        for of, what in broken[:SHOWN_VIOLATIONS]:
+            click.echo(f"          {of}: {what}")
+        if len(broken) > SHOWN_VIOLATIONS:
+            click.echo(f"          and {len(broken) - SHOWN_VIOLATIONS} more")
 
 
 def first_project(database_url: str) -> Project | None:

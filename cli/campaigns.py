@@ -1,6 +1,6 @@
-"""The commands about campaigns: `submit`, `list`, `show`."""
+"""The commands about campaigns: `submit`, `list`, `show`, and those of `campaign_handles`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -10,15 +10,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli import campaign_file, campaign_options, pictures, progress, submission
+from cli import campaign_file, campaign_handles, campaign_options, pictures, progress, submission
 from cli.campaign_file import Defaults, NotText, WrongLine
+from cli.campaign_handles import as_json_values
 from cli.client import Client
 from cli.documents import Campaign
 from cli.errors import CannotStart
+from cli.handles import OF_A_CAMPAIGN, opening_options
 from cli.jobs import INTERRUPTED
 from cli.options import DEFAULT_MODEL, buying_options, json_option, opened, parameter_option
 from cli.progress import Tally
 from cli.rendering import facts, plain, print_json, table, to_stderr, to_stdout, usd, when
+from cli.standing import print_notice, standing_facts
 from cli.submission import Fetched, Sent
 from cli.terms import Terms
 
@@ -37,6 +40,7 @@ def campaign() -> None:
 @click.option("--name", help="Of the campaign.  [default: made from the file and the options]")
 @parameter_option
 @buying_options
+@opening_options(OF_A_CAMPAIGN)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Save the pictures here.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until the jobs have ended.")
 @json_option
@@ -49,6 +53,7 @@ def submit(
     name: str | None,
     parameters: dict[str, str],
     terms: Terms,
+    terms_of_use: dict[str, object],
     out: Path | None,
     no_wait: bool,
     as_json: bool,
@@ -58,7 +63,8 @@ def submit(
     A line's pictures are URLs or data URIs.  A line may say its own provider,
     providers, route, on_unknown and priority.
 
-    Interrupted, it is simply run again: what was sent is not sent twice.
+    Interrupted, it is simply run again: what was sent is not sent twice.  What the
+    campaign may use is changed later with `darkroom campaign set`.
     """
     if out and no_wait:
         raise click.UsageError("--out waits for the pictures, so it does not go with --no-wait.")
@@ -68,7 +74,7 @@ def submit(
     campaign_options.check(client, file, defaults)
     folder = pictures.prepare(out) if out else None
     try:
-        sent = send(client, file, name, defaults)
+        sent = send(client, file, name, defaults, as_json_values(terms_of_use))
         if sent.lines == 0:
             raise click.UsageError(f"{_shown(file)} has no prompt in it.")
         ended = None if no_wait or sent.campaign is None else wait(client, sent.campaign)
@@ -94,7 +100,7 @@ def list_campaigns(ctx: click.Context, *, as_json: bool) -> None:
     if as_json:
         print_json({"campaigns": campaigns})
         return
-    rows = table("name", "id", "created", "jobs>", "cost>", "how far")
+    rows = table("name", "id", "created", "jobs>", "cost>", "how far", "")
     for one in campaigns:
         rows.add_row(
             plain(one["name"], most=48),
@@ -103,6 +109,7 @@ def list_campaigns(ctx: click.Context, *, as_json: bool) -> None:
             f"{one['total']:,}",
             usd(one["cost_usd"], is_estimate=one["cost_is_estimate"]),
             str(_tally(one)),
+            Text("paused" if one["paused_at"] else "stands still" if one["notice"] else "", "yellow"),
         )
     if campaigns:
         to_stdout().print(rows)
@@ -111,12 +118,12 @@ def list_campaigns(ctx: click.Context, *, as_json: bool) -> None:
 
 
 @campaign.command()
-@click.argument("uuid", metavar="ID")
+@click.argument("name")
 @json_option
 @click.pass_context
-def show(ctx: click.Context, *, uuid: str, as_json: bool) -> None:
-    """Show how far a campaign is, and what each provider has made of it for how much."""
-    found = opened(ctx).campaign(uuid)
+def show(ctx: click.Context, *, name: str, as_json: bool) -> None:
+    """Show how far a campaign, by name or id, is, what it may spend, and who has made what for how much."""
+    found = opened(ctx).find_campaign(name)
     if as_json:
         print_json(found)
         return
@@ -126,6 +133,8 @@ def show(ctx: click.Context, *, uuid: str, as_json: bool) -> None:
     console = to_stdout()
     console.print(facts([*about, *counts]))
     console.print(progress.Bar(_tally(found)))
+    console.print(facts(standing_facts(found)))
+    print_notice(console, found["notice"])
     if found["by_provider"]:
         console.print()
         console.print(_accounts(found))
@@ -133,10 +142,14 @@ def show(ctx: click.Context, *, uuid: str, as_json: bool) -> None:
         _tell_held(found)
 
 
+for command in (campaign_handles.set_terms, campaign_handles.pause, campaign_handles.resume):
+    campaign.add_command(command)
+
+
 # --- the steps of a submit, as they are seen -------------------------------------------------------------
 
 
-def send(client: Client, file: Path, name: str, defaults: Defaults) -> Sent:
+def send(client: Client, file: Path, name: str, defaults: Defaults, allowance: Mapping[str, object]) -> Sent:
     """Send the file; the first wrong lines are told as they are met.
 
     Raises:
@@ -152,7 +165,9 @@ def send(client: Client, file: Path, name: str, defaults: Defaults) -> Sent:
 
     try:
         with live or nullcontext():
-            return submission.send(client, file, name, defaults, on_wrong=complaints.tell, on_sent=tell)
+            return submission.send(
+                client, file, name, defaults, allowance, on_wrong=complaints.tell, on_sent=tell
+            )
     except NotText as exc:
         raise CannotStart(f"{_shown(file)} is not a text file: {exc}; it was sent no further.") from exc
     finally:
@@ -161,8 +176,11 @@ def send(client: Client, file: Path, name: str, defaults: Defaults) -> Sent:
 
 def wait(client: Client, campaign: Campaign) -> Campaign:
     """Show a bar until all jobs have ended, or wait for a person; then the campaign."""
-    with progress.shown(to_stderr(), _shown(campaign["name"])) as show_tally:
-        return submission.wait(client, campaign["id"], show_tally)
+    console = to_stderr()
+    with progress.shown(console, _shown(campaign["name"])) as show_tally:
+        return submission.wait(
+            client, campaign["id"], show_tally, lambda notice: print_notice(console, notice)
+        )
 
 
 def fetch(client: Client, campaign: Campaign, folder: Path) -> Fetched:

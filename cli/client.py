@@ -263,10 +263,51 @@ class Client:
 
     # --- campaigns -------------------------------------------------------------------------------
 
-    def open_campaign(self, name: str) -> Campaign:
-        """The campaign of this name, made if there is none.  Safe to call twice."""
-        made: Campaign = self._document("POST", "/api/campaigns", json={"name": name}, patience_s=PATIENCE_S)
+    def open_campaign(self, name: str, allowance: Mapping[str, object]) -> Campaign:
+        """The campaign of this name, made if there is none.  Safe to call twice.
+
+        Args:
+            name: of the campaign.
+            allowance: `weight`, `max_in_flight` and `budget_usd`, as far as they were said.
+
+        Raises:
+            Refused: it is there with another allowance.
+        """
+        wanted = {"name": name, **allowance}
+        made: Campaign = self._document("POST", "/api/campaigns", json=wanted, patience_s=PATIENCE_S)
         return made
+
+    def find_campaign(self, name: str) -> Campaign:
+        """The campaign of this name or id.
+
+        Raises:
+            Refused: there is none.
+        """
+        named: list[Campaign] = self._document("GET", "/api/campaigns", params={"name": name})["campaigns"]
+        if named:
+            return named[0]
+        try:
+            return self.campaign(name)
+        except Refused as exc:
+            if exc.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}:
+                raise
+            told = f"No campaign is called {name!r}: `darkroom campaign list` lists them."
+            raise Refused(told, exc.status, exc.code) from exc
+
+    def change_campaign(self, uuid: str, allowance: Mapping[str, object]) -> Campaign:
+        """Set what it may use; None lifts.  Safe to call twice."""
+        changed: Campaign = self._document("PATCH", _campaign_path(uuid), json=allowance)
+        return changed
+
+    def pause_campaign(self, uuid: str) -> Campaign:
+        """Send nothing new of it.  Safe to call twice."""
+        paused: Campaign = self._document("POST", _campaign_path(uuid, "/pause"))
+        return paused
+
+    def resume_campaign(self, uuid: str) -> Campaign:
+        """Go on with it.  Safe to call twice."""
+        resumed: Campaign = self._document("POST", _campaign_path(uuid, "/resume"))
+        return resumed
 
     def campaigns(self) -> list[Campaign]:
         """The project's campaigns, newest first."""
@@ -275,14 +316,12 @@ class Client:
 
     def campaign(self, uuid: str, *, patience_s: float = 0.0) -> Campaign:
         """One campaign with its counts."""
-        found: Campaign = self._document(
-            "GET", f"/api/campaigns/{quote(uuid, safe='')}", patience_s=patience_s
-        )
+        found: Campaign = self._document("GET", _campaign_path(uuid), patience_s=patience_s)
         return found
 
     def add_rows(self, uuid: str, rows: Sequence[Row]) -> Added:
         """Put rows into a campaign.  Safe to call twice: a row is known by its `custom_id`."""
-        path = f"/api/campaigns/{quote(uuid, safe='')}/jobs"
+        path = _campaign_path(uuid, "/jobs")
         added: Added = self._document("POST", path, json={"rows": rows}, patience_s=PATIENCE_S)
         return added
 
@@ -348,6 +387,10 @@ class Client:
 
 def _job_path(name: str | int, rest: str = "") -> str:
     return f"/api/jobs/{quote(str(name), safe='')}{rest}"
+
+
+def _campaign_path(uuid: str, rest: str = "") -> str:
+    return f"/api/campaigns/{quote(uuid, safe='')}{rest}"
 
 
 def _given(values: Mapping[str, _Value | None]) -> dict[str, _Value]:

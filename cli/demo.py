@@ -217,7 +217,7 @@ def _refuse_leftovers(running: RunningStack) -> None:
 def _develop(client: Client, running: RunningStack, file: Path) -> tuple[Tally, Fetched, list[Trail]]:
     """Order the pictures, wait for them, fetch them, and read how they came about."""
     defaults = Defaults(DEFAULT_MODEL, {}, Terms(providers=("sandbox",)))
-    sent = campaigns.send(client, file, "Eight prompts", defaults)
+    sent = campaigns.send(client, file, "Eight prompts", defaults, {})
     if sent.campaign is None:
         raise CannotStart("The server took none of the prompts.")
     ended = campaigns.wait(client, sent.campaign)

@@ -89,7 +89,8 @@ def _bill(client: Client, vendors: simulator.Running, vendor: str, file: Path) -
     """The whole campaign at one vendor."""
     began_s = time.monotonic()
     terms = Terms(providers=(vendor,))
-    sent = campaigns.send(client, file, f"Eight prompts at {vendor}", Defaults(DEFAULT_MODEL, {}, terms))
+    defaults = Defaults(DEFAULT_MODEL, {}, terms)
+    sent = campaigns.send(client, file, f"Eight prompts at {vendor}", defaults, {})
     if sent.campaign is None:
         raise CannotStart("The server took none of the prompts.")
     ended = campaigns.wait(client, sent.campaign)

@@ -119,7 +119,22 @@ class Account(TypedDict):
     unknown: int
 
 
-class Campaign(TypedDict):
+class Standing(TypedDict):
+    """What a project or a campaign may use and what it uses; `notice` says why nothing new is sent."""
+
+    weight: int
+    max_in_flight: int | None
+    in_flight: int
+    waiting: int
+    budget_usd: str | None
+    spent_usd: str
+    reserved_usd: str
+    left_usd: str | None
+    paused_at: str | None
+    notice: str | None
+
+
+class Campaign(Standing):
     """Many jobs under one name; `counts` has living jobs by status, ended ones by outcome.
 
     `held` ones are counted in `task_queue` too.

@@ -7,6 +7,7 @@ control sequences it may contain.
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 import click
 from rich.console import Console
@@ -90,6 +91,13 @@ def usd(amount: str | float | None, *, is_estimate: bool = False) -> str:
         return "–"
     text = f"{'~' if is_estimate else ''}${float(amount):.4f}"
     return text.removesuffix("00")
+
+
+def exact_usd(amount: str | Decimal) -> str:
+    """An amount to its last digit: of budgets nothing is rounded away."""
+    whole, _, cents = f"{Decimal(amount):f}".rstrip("0" if "." in str(amount) else "").partition(".")
+    sign, whole = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    return f"{sign}${int(whole):,}.{cents:0<2}"
 
 
 def when(stamp: str | None) -> str:

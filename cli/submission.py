@@ -4,7 +4,7 @@ No step prints: each is told what to call when there is something to say.  Any
 of them can be interrupted and done again.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +69,7 @@ def send(
     file: Path,
     name: str,
     defaults: Defaults,
+    allowance: Mapping[str, object],
     *,
     on_wrong: Callable[[WrongLine], None],
     on_sent: Callable[[Sent], None],
@@ -80,6 +81,7 @@ def send(
         file: `.txt` or `.jsonl`.
         name: of the campaign; the same name takes up an earlier run where it stopped.
         defaults: for lines that say nothing else.
+        allowance: of the campaign, as far as it was said.
         on_wrong: hears of each line that became no job.
         on_sent: hears how far it is after each piece.
 
@@ -96,7 +98,7 @@ def send(
 
     for chunk in campaign_file.chunks(_good_lines(file, defaults, refuse)):
         if sent.campaign is None:
-            sent.campaign = client.open_campaign(name)
+            sent.campaign = client.open_campaign(name, allowance)
         added = client.add_rows(sent.campaign["id"], [line.row for line in chunk])
         sent.added += added["added"]
         sent.existing += added["existing"]
@@ -106,11 +108,24 @@ def send(
     return sent
 
 
-def wait(client: Client, campaign_uuid: str, show: Callable[[Tally], None]) -> Campaign:
-    """Show the campaign's counts until nothing in it goes on by itself any more; then the campaign."""
+def wait(
+    client: Client, campaign_uuid: str, show: Callable[[Tally], None], on_notice: Callable[[str], None]
+) -> Campaign:
+    """Show the campaign's counts until nothing in it goes on by itself any more; then the campaign.
+
+    Args:
+        client: the server.
+        campaign_uuid: which.
+        show: hears the counts at each look.
+        on_notice: hears why nothing new is sent, whenever that has become so.
+    """
     pause_s = _FIRST_LOOK_S
+    noticed: str | None = None
     while True:
         campaign = client.campaign(campaign_uuid, patience_s=PATIENCE_S)
+        if campaign["notice"] not in (None, noticed):
+            on_notice(campaign["notice"])
+        noticed = campaign["notice"]
         tally = Tally.of(campaign["counts"], campaign["held"])
         show(tally)
         if tally.is_over:

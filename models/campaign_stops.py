@@ -32,11 +32,11 @@ def wish(session: Session, campaign_id: int, stop_as: Outcome) -> None:
     )
 
 
-def jobs_of(campaign: Campaign) -> ColumnElement[bool]:
+def jobs_of(project_id: int, campaign_id: int) -> ColumnElement[bool]:
     """SQL: a job is one of the campaign's."""
     # As the index of what waits has it.
     lane = func.coalesce(Job.campaign_id, literal_column("0"))
-    return (Job.project_id == campaign.project_id) & (lane == campaign.id)
+    return (Job.project_id == project_id) & (lane == campaign_id)
 
 
 def is_kill(campaign: Campaign) -> bool:
@@ -46,7 +46,7 @@ def is_kill(campaign: Campaign) -> bool:
 
 def end_if_nothing_lives(session: Session, campaign: Campaign) -> bool:
     """Take the wish back when it has come true; True if it has."""
-    if places.is_anybody(session, places.LIVING, jobs_of(campaign)):
+    if places.is_anybody(session, places.LIVING, jobs_of(campaign.project_id, campaign.id)):
         return False
     ended = session.execute(
         update(Campaign)

@@ -331,16 +331,6 @@ def _is_open_attempt_of_job() -> ColumnElement[bool]:
     return (Attempt.job_id == Job.id) & Attempt.state.in_(OPEN_ATTEMPTS)
 
 
-def in_flight(session: Session) -> dict[OfferKey, int]:
-    """Jobs dispatched and not ended, by offer: the slots in use, counted."""
-    rows = session.execute(
-        select(Job.provider, Job.model_slug, func.count())
-        .where(Job.dispatched_at.is_not(None), Job.outcome.is_(None))
-        .group_by(Job.provider, Job.model_slug)
-    )
-    return {(str(provider), slug): count for provider, slug, count in rows}
-
-
 def breakers(session: Session) -> Sequence[Breaker]:
     """The breakers of all offers that ever gave trouble."""
     return session.scalars(select(Breaker).order_by(Breaker.provider, Breaker.model_slug)).all()

@@ -1,24 +1,24 @@
-"""Whose turn it is: the waiting jobs that can be served now, and only those.
+"""Whose turn it could be: what waits, found without reading what cannot be served.
 
-A million jobs may wait for a provider that is down, in front of one that could go.
-So the waiting jobs are read kind by kind, where a kind is a model and the providers
-wanted for it: `ix_jobs_ready` keeps each kind together and in the order of its turn.
-The kinds are found by stepping through that index, one probe each; those nobody can
-serve now are never read, and of the others no more than there is room for.
+A million jobs may wait for a provider that is down, in front of one that could go.  So
+`ix_jobs_ready` keeps the jobs of one stream together, in the order of their age: one
+project, campaign, priority and kind.  The streams are found by stepping through that
+index, one probe each; of those that somebody can serve now, the oldest few jobs are read.
 
-Within a kind that can be served, jobs are read and passed over that are not due yet,
-or that exclude just those providers of the kind that are to be had now.
+What is decided with it, and what it costs whom, say `workers.fairness` and `workers.routing`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Result, Row, Text, bindparam, column, text
+from sqlalchemy import BigInteger, Integer, Row, Text, bindparam, column, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from models.job import Job
-from models.lifecycle import OfferKey
+from models.lifecycle import SUSPECT_DEATHS, OfferKey
 
 OUT_CODES = ("unsupported",)
 """Errors after which a job never goes to that offer again: they would come again.
@@ -26,137 +26,232 @@ OUT_CODES = ("unsupported",)
 Not those of our account there: its offers are shut to all jobs until it is in order.
 """
 
-_TURNS = text("""
-WITH RECURSIVE
-    -- where a new attempt may go now, and where an open one can be gone on with
-    available AS (SELECT * FROM unnest(:new_providers, :new_slugs) AS offers (provider, model_slug)),
-    resumable AS (SELECT * FROM unnest(:old_providers, :old_slugs) AS offers (provider, model_slug)),
-    -- the kinds of waiting jobs: from each the next one is the least that is greater
-    kinds AS (
-        SELECT slugs.model_slug, (
-            SELECT coalesce(jobs.wanted_providers, '{}'::text[])
-            FROM jobs
-            WHERE jobs.status = 'task_queue' AND jobs.dispatched_at IS NULL AND jobs.held_at IS NULL
-                AND jobs.model_slug = slugs.model_slug
-            ORDER BY coalesce(jobs.wanted_providers, '{}'::text[])
-            LIMIT 1
-        ) AS wanted
-        FROM (SELECT DISTINCT model_slug FROM available) AS slugs
+MOST_STREAMS = 2000
+"""Looked at in each project: one with more does not slow the others down, its later streams wait."""
+
+DUE_AT_ONCE = 5000
+"""Jobs that become due in one call; the next call goes on."""
+
+_WAITS = """
+    jobs.dispatched_at IS NULL AND jobs.outcome IS NULL AND jobs.held_at IS NULL
+    AND jobs.kill_requested_at IS NULL AND jobs.is_due"""
+_INNOCENT = f"{_WAITS} AND jobs.worker_deaths < {SUSPECT_DEATHS}"
+_READY = f"{_INNOCENT} AND jobs.open_provider IS NULL"
+_FACTS = """
+    jobs.id, jobs.project_id, coalesce(jobs.campaign_id, 0) AS campaign_id, jobs.priority, jobs.kind,
+    jobs.model_slug, jobs.wanted_providers, jobs.route, jobs.excluded, jobs.open_provider, jobs.parameters"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Waiting jobs that differ in their age alone, as far as their turn goes.
+
+    Attributes:
+        campaign_id: 0 for none.
+        kind: see `models.kinds`.
+        head_id: the oldest of them.
+        since: when that one became due.
+    """
+
+    project_id: int
+    campaign_id: int
+    priority: int
+    kind: str
+    head_id: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """What is to be read of a stream: its oldest `most` jobs that come after the job `after`."""
+
+    stream: Stream
+    after: int
+    most: int
+
+
+def keep_to_indexes(session: Session) -> None:
+    """Until this unit of work ends, waiting jobs are read by the indexes that keep them in order.
+
+    Without statistics, as after a campaign of a million rows that came a second ago,
+    Postgres takes the queue for short and would sort it.
+    """
+    session.execute(
+        text(
+            "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),"
+            " set_config('enable_sort', 'off', true), set_config('jit', 'off', true)"
+        )
+    )
+
+
+_DUE = text(f"""
+UPDATE jobs SET is_due = true
+FROM (
+    SELECT jobs.id FROM jobs
+    WHERE jobs.outcome IS NULL AND NOT jobs.is_due AND jobs.run_at <= statement_timestamp()
+    ORDER BY jobs.run_at
+    LIMIT {DUE_AT_ONCE}
+    -- one that is just being stopped is looked at again a second later
+    FOR NO KEY UPDATE SKIP LOCKED
+) AS due
+WHERE jobs.id = due.id
+""")  # noqa: S608 - constants
+
+
+def make_due(session: Session) -> None:
+    """The jobs whose `run_at` has passed wait for their turn."""
+    session.execute(_DUE)
+
+
+def _first(what: str, where: str, order: str) -> str:
+    return f"SELECT {what} FROM jobs WHERE {_READY} {where} ORDER BY {order} LIMIT 1"  # noqa: S608
+
+
+_HEAD = "coalesce(jobs.campaign_id, 0) AS campaign_id, jobs.priority, jobs.kind, jobs.id, jobs.run_at"
+_ORDER = "coalesce(jobs.campaign_id, 0), jobs.priority DESC, jobs.kind, jobs.id"
+_IN_PROJECT = "AND jobs.project_id = queues.project_id"
+_IN_CAMPAIGN = f"{_IN_PROJECT} AND coalesce(jobs.campaign_id, 0) = streams.campaign_id"
+
+_STREAMS = text(f"""
+WITH RECURSIVE queues AS (
+    SELECT ({_first("jobs.project_id", "", "jobs.project_id")}) AS project_id
+    UNION ALL
+    SELECT ({_first("jobs.project_id", "AND jobs.project_id > queues.project_id", "jobs.project_id")})
+    FROM queues
+    WHERE queues.project_id IS NOT NULL
+)
+SELECT queues.project_id, found.campaign_id, found.priority, found.kind, found.id, found.run_at
+FROM queues
+CROSS JOIN LATERAL (
+    -- from each stream the next one is the least that is greater, in the order of the index
+    WITH RECURSIVE streams AS (
+        ({_first(_HEAD, _IN_PROJECT, _ORDER)})
         UNION ALL
-        SELECT kinds.model_slug, (
-            SELECT coalesce(jobs.wanted_providers, '{}'::text[])
-            FROM jobs
-            WHERE jobs.status = 'task_queue' AND jobs.dispatched_at IS NULL AND jobs.held_at IS NULL
-                AND jobs.model_slug = kinds.model_slug
-                AND coalesce(jobs.wanted_providers, '{}'::text[]) > kinds.wanted
-            ORDER BY coalesce(jobs.wanted_providers, '{}'::text[])
-            LIMIT 1
-        )
-        FROM kinds
-        WHERE kinds.wanted IS NOT NULL
-    ),
-    new_ones AS (
-        SELECT turn.id, NULL AS open_provider
-        FROM kinds
+        SELECT following.campaign_id, following.priority, following.kind, following.id, following.run_at
+        FROM streams
         CROSS JOIN LATERAL (
-            SELECT jobs.id
-            FROM jobs
-            WHERE jobs.status = 'task_queue' AND jobs.dispatched_at IS NULL AND jobs.held_at IS NULL
-                AND jobs.model_slug = kinds.model_slug
-                AND coalesce(jobs.wanted_providers, '{}'::text[]) = kinds.wanted
-                AND jobs.kill_requested_at IS NULL
-                AND jobs.run_at <= statement_timestamp()
-                AND EXISTS (
-                    SELECT FROM available
-                    WHERE available.model_slug = kinds.model_slug
-                        AND (kinds.wanted = '{}' OR available.provider = ANY (kinds.wanted))
-                        AND NOT jobs.excluded ? available.provider
-                        AND NOT EXISTS (
-                            SELECT FROM attempts
-                            WHERE attempts.job_id = jobs.id
-                                AND attempts.provider = available.provider
-                                AND attempts.error_code = ANY (:out_codes)
-                        )
-                )
-                AND NOT EXISTS (
-                    SELECT FROM attempts
-                    WHERE attempts.job_id = jobs.id AND attempts.state IN ('intent', 'submitted', 'unknown')
-                )
-            ORDER BY jobs.priority DESC, jobs.id
-            LIMIT :most
-        ) AS turn
-        -- here the kinds fall away that nobody can serve now
-        WHERE EXISTS (
-            SELECT FROM available
-            WHERE available.model_slug = kinds.model_slug
-                AND (kinds.wanted = '{}' OR available.provider = ANY (kinds.wanted))
-        )
-    ),
-    -- what was begun is gone on with, breaker or not: to ask costs nothing
-    begun AS (
-        SELECT jobs.id, attempts.provider AS open_provider
-        FROM attempts
-        JOIN jobs ON jobs.id = attempts.job_id
-        JOIN resumable
-            ON resumable.provider = attempts.provider AND resumable.model_slug = jobs.model_slug
-        WHERE attempts.state IN ('intent', 'submitted', 'unknown') AND attempts.finished_at IS NULL
-            AND jobs.status = 'task_queue' AND jobs.dispatched_at IS NULL AND jobs.held_at IS NULL
-            AND jobs.kill_requested_at IS NULL
-            AND jobs.run_at <= statement_timestamp()
-        ORDER BY jobs.priority DESC, jobs.id
-        LIMIT :most
+            ({
+    _first(
+        _HEAD,
+        f"{_IN_CAMPAIGN} AND jobs.priority = streams.priority AND jobs.kind > streams.kind",
+        "jobs.kind, jobs.id",
     )
-SELECT
-    jobs.id, jobs.model_slug, jobs.wanted_providers, jobs.route, jobs.excluded, jobs.on_unknown,
-    turns.open_provider,
-    CASE WHEN jobs.route = 'price' THEN jobs.parameters END AS parameters
-FROM (SELECT * FROM new_ones UNION ALL SELECT * FROM begun) AS turns
-JOIN jobs ON jobs.id = turns.id
-ORDER BY jobs.priority DESC, jobs.id
-LIMIT :most
-""")
-_TURNS_TYPED = _TURNS.bindparams(
-    *(
-        bindparam(name, type_=ARRAY(Text))
-        for name in ("new_providers", "new_slugs", "old_providers", "old_slugs", "out_codes")
+})
+            UNION ALL
+            ({
+    _first(
+        _HEAD,
+        f"{_IN_CAMPAIGN} AND jobs.priority < streams.priority",
+        "jobs.priority DESC, jobs.kind, jobs.id",
     )
-).columns(
+})
+            UNION ALL
+            ({
+    _first(_HEAD, f"{_IN_PROJECT} AND coalesce(jobs.campaign_id, 0) > streams.campaign_id", _ORDER)
+})
+            LIMIT 1
+        ) AS following
+    )
+    SELECT * FROM streams LIMIT {MOST_STREAMS}
+) AS found
+WHERE queues.project_id IS NOT NULL
+""")  # noqa: S608 - constants
+
+
+def streams(session: Session) -> list[Stream]:
+    """All that wait for a new attempt, in the order of the index."""
+    return [Stream(*row) for row in session.execute(_STREAMS)]
+
+
+_COLUMNS = (
     Job.id,
+    Job.project_id,
+    column("campaign_id", BigInteger),
+    Job.priority,
+    Job.kind,
     Job.model_slug,
     Job.wanted_providers,
     Job.route,
     Job.excluded,
-    Job.on_unknown,
-    column("open_provider", Text),
+    Job.open_provider,
     Job.parameters,
+)
+_JOBS = (
+    text(f"""
+SELECT found.*
+FROM unnest(:projects, :campaigns, :priorities, :kinds, :after, :most)
+    AS wanted (project_id, campaign_id, priority, kind, after, most)
+CROSS JOIN LATERAL (
+    SELECT {_FACTS}
+    FROM jobs
+    WHERE {_READY}
+        AND jobs.project_id = wanted.project_id AND coalesce(jobs.campaign_id, 0) = wanted.campaign_id
+        AND jobs.priority = wanted.priority AND jobs.kind = wanted.kind AND jobs.id > wanted.after
+    ORDER BY jobs.id
+    LIMIT wanted.most
+) AS found
+""")  # noqa: S608 - constants
+    .bindparams(
+        *(bindparam(name, type_=ARRAY(BigInteger)) for name in ("projects", "campaigns", "after", "most")),
+        bindparam("priorities", type_=ARRAY(Integer)),
+        bindparam("kinds", type_=ARRAY(Text)),
+    )
+    .columns(*_COLUMNS)
 )
 
 
-def ready_jobs(
-    session: Session, available: Collection[OfferKey], resumable: Collection[OfferKey], limit: int
-) -> list[Row[Any]]:
-    """What waits, is due and can be served now, in the order of its turn: plain priority, then age.
+def ready_jobs(session: Session, wanted: Sequence[Excerpt]) -> list[Row[Any]]:
+    """The jobs of these excerpts, each stream's in the order of their age.
 
-    (id, model_slug, wanted_providers, route, excluded, on_unknown, open_provider, parameters)
-    of each.  `open_provider` has the job's open attempt: nobody else can go on with it.
-    `parameters` are told only where the price decides.
-
-    Args:
-        session: the unit of work.
-        available: the offers that may get a new attempt now: on, not full, their breaker lets through.
-        resumable: the offers whose open attempts can be gone on with: on and not full.
-        limit: jobs at most.
+    (id, project_id, campaign_id, priority, kind, model_slug, wanted_providers, route, excluded,
+    open_provider, parameters) of each; `campaign_id` is 0 for none, `open_provider` None.
     """
-    new, old = list(available), list(resumable)
-    rows: Result[Any] = session.execute(
-        _TURNS_TYPED,
-        {
-            "new_providers": [provider for provider, _ in new],
-            "new_slugs": [slug for _, slug in new],
-            "old_providers": [provider for provider, _ in old],
-            "old_slugs": [slug for _, slug in old],
-            "out_codes": list(OUT_CODES),
-            "most": limit,
-        },
-    )
-    return list(rows)
+    told = {
+        "projects": [one.stream.project_id for one in wanted],
+        "campaigns": [one.stream.campaign_id for one in wanted],
+        "priorities": [one.stream.priority for one in wanted],
+        "kinds": [one.stream.kind for one in wanted],
+        "after": [one.after for one in wanted],
+        "most": [one.most for one in wanted],
+    }
+    return list(session.execute(_JOBS, told))
+
+
+_BEGUN = (
+    text(f"""
+SELECT {_FACTS}
+FROM jobs
+WHERE {_INNOCENT} AND jobs.open_provider = ANY (:providers)
+    AND (jobs.open_provider, jobs.model_slug) IN (SELECT * FROM unnest(:sellers, :slugs))
+ORDER BY jobs.open_provider, jobs.id
+LIMIT :most
+""")  # noqa: S608 - constants
+    .bindparams(*(bindparam(name, type_=ARRAY(Text)) for name in ("providers", "sellers", "slugs")))
+    .columns(*_COLUMNS)
+)
+
+
+def begun_jobs(session: Session, offers: Collection[OfferKey], most: int) -> list[Row[Any]]:
+    """What was begun at one of these offers and waits to be gone on with, oldest first; as `ready_jobs`."""
+    pairs = list(offers)
+    told = {
+        "providers": sorted({provider for provider, _ in pairs}),
+        "sellers": [provider for provider, _ in pairs],
+        "slugs": [slug for _, slug in pairs],
+        "most": most,
+    }
+    return list(session.execute(_BEGUN, told))
+
+
+_SUSPECTS = text(f"""
+SELECT {_FACTS}
+FROM jobs
+WHERE {_WAITS} AND jobs.worker_deaths >= {SUSPECT_DEATHS}
+ORDER BY jobs.id
+LIMIT :most
+""").columns(*_COLUMNS)  # noqa: S608 - constants
+
+
+def suspects(session: Session, most: int) -> list[Row[Any]]:
+    """The oldest jobs with which workers have died, as `ready_jobs`: one runs at a time."""
+    return list(session.execute(_SUSPECTS, {"most": most}))

@@ -151,6 +151,8 @@ class Provider(Protocol):
     on_lost_answer: LostAnswer
     computes_here: bool
     """`fetch` computes on this machine instead of waiting for another."""
+    max_in_flight: int | None
+    """Requests that its documents allow at a time; None when they name no number."""
 
     def submit(self, request: GenerationRequest) -> Ticket:
         """The ticket of an accepted request.

@@ -79,6 +79,7 @@ class Provider:
     name = "sandbox"
     on_lost_answer = LostAnswer.SEND_AGAIN
     computes_here = True  # a picture takes a tenth of a second of CPU
+    max_in_flight: int | None = None
 
     def __init__(self, *, latency_s: tuple[float, float], now: Callable[[], float] = time.time) -> None:
         self._latency_s = latency_s

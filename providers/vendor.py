@@ -26,6 +26,7 @@ class HttpProvider:
     name: str
     on_lost_answer: LostAnswer = LostAnswer.NOBODY_KNOWS
     computes_here: bool = False
+    max_in_flight: int | None = None
 
     def __init__(
         self,

@@ -21,8 +21,13 @@ _numbers = count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--kills 200` makes the comparison of books as long as one likes."""
+    """`--kills 200` makes the comparison of books as long as one likes, `--minutes 15` the chaos."""
     parser.addoption("--kills", type=int, default=5, help="workers killed in tests/acceptance/test_money.py")
+    chaos = parser.getgroup("chaos", "the long run of tests/acceptance/chaos")
+    chaos.addoption("--minutes", type=float, help="how long everything goes wrong; without it, half of one")
+    chaos.addoption("--jobs", type=int, default=5000, help="submitted meanwhile")
+    chaos.addoption("--seed", type=int, help="draws the faults; the same seed, the same schedule")
+    chaos.addoption("--report", help="where the figures are written, as JSON")
 
 
 DEADLINE_S = 90.0

@@ -46,9 +46,12 @@ MAY_IMPORT = {
 PURE = {
     # decisions: values in, a value out; time, chance and the world are arguments
     "models/lifecycle.py": set(),
+    "models/kinds.py": set(),
+    "models/scopes.py": {"models.lifecycle"},
     "workers/breaker.py": {"models.lifecycle"},
+    "workers/fairness.py": set(),
     "workers/retry.py": {"models.lifecycle", "providers.errors"},
-    "workers/routing.py": {"models.lifecycle"},
+    "workers/routing.py": {"models.kinds", "models.lifecycle", "models.scopes"},
 }
 IMPURE = {
     "asyncio",

@@ -51,6 +51,14 @@ class Bench:
             for spec in self.catalogue.models
         }
 
+    def documented_limits(self) -> dict[str, int]:
+        """The requests at a time that those providers allow that are on and say so."""
+        return {
+            name: provider.max_in_flight
+            for name, provider in self.providers.items()
+            if provider.max_in_flight is not None
+        }
+
 
 def lay_out(settings: Settings, app: Celery) -> Bench:
     """A bench for this process; connections open at first use."""

@@ -2,17 +2,21 @@
 
 A job's candidates are the offers of its model that are on, that can express it, and
 that have not failed it for good.  Where it names providers, only those.  They are
-ranked by the job's own failures there, then by its route; the first that is to be had
-gets the job.  What is begun is gone on with where it was begun.
+ranked by the job's own failures there, then by its route; the first that is to be had,
+and that whoever pays can pay, gets the job.  What is begun is gone on with where it was
+begun: it has its place there and its money is reserved.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
+from models.kinds import Kind
 from models.lifecycle import OfferKey, Route
+from models.scopes import Scope, campaign_scope, offer_scope, project_scope, provider_scope
 
 
 class Failures(Protocol):
@@ -35,8 +39,8 @@ class Wanting(Protocol):
         """No others, best first; None for any."""
 
     @property
-    def excluded(self) -> Mapping[str, str]:
-        """The providers that cannot express it, each with a sentence why."""
+    def excluded(self) -> Collection[str]:
+        """The providers that cannot express it."""
 
 
 class Waiting(Wanting, Protocol):
@@ -47,8 +51,20 @@ class Waiting(Wanting, Protocol):
         """Its number."""
 
     @property
+    def project_id(self) -> int:
+        """Whose it is."""
+
+    @property
+    def campaign_id(self) -> int:
+        """What it belongs to; 0 for nothing."""
+
+    @property
     def model_slug(self) -> str:
         """What it asks for."""
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """How it is to be made; some prices depend on it."""
 
     @property
     def route(self) -> Route:
@@ -61,73 +77,182 @@ class Waiting(Wanting, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """What is so of the offers now.
+    """What is so now.
 
     Attributes:
         offers: the providers that sell each model and are on, in the order of preference.
         queues: the queue whose workers serve each provider; several share one, and its slots.
         free_slots: jobs the workers of each queue may still take.
-        shut: offers whose breaker lets nobody through.
+        places: jobs that may still be in flight in each scope; one that is not there takes any number.
+        purses: dollars that each scope may still reserve; one that is not there may reserve any sum.
+        shut: offers to which nothing new goes: their breaker lets nobody through, they are paused, or their
+            provider asked for quiet.
         probed: offers whose breaker lets one job through, to see.
-        latencies: seconds, as lately measured; an offer that is not there has not been lately.
         busy: offers that are working for us.
     """
 
     offers: Mapping[str, Sequence[str]]
     queues: Mapping[str, str]
     free_slots: Mapping[str, int]
+    places: Mapping[Scope, int] = field(default_factory=dict)
+    purses: Mapping[Scope, Decimal] = field(default_factory=dict)
     shut: Collection[OfferKey] = frozenset()
     probed: Collection[OfferKey] = frozenset()
-    latencies: Mapping[OfferKey, float] = field(default_factory=dict)
     busy: Collection[OfferKey] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """A job's turn: which job, at which provider, and whether it is the one that tries it."""
+    """A job's turn.
+
+    Attributes:
+        job_id: which job.
+        provider: where it goes.
+        is_probe: it is the one that tries an offer.
+        price_usd: what is to be reserved for it; None when nobody knows, or it was reserved before.
+    """
 
     job_id: int
     provider: str
     is_probe: bool = False
+    price_usd: Decimal | None = None
 
 
-Price = Callable[[int, str], Decimal | None]
-"""What a job, by its number, would cost at a provider; None when nobody knows."""
+Price = Callable[[Waiting, str], Decimal | None]
+"""What a job would cost at a provider; None when nobody knows."""
+
+Latencies = Callable[[], Mapping[OfferKey, float]]
+"""Seconds, as lately measured; an offer that is not there has not been lately."""
 
 DEAREST = Decimal("Infinity")
 
 
-def choose(
-    waiting: Sequence[Waiting],
-    market: Market,
-    failures: Mapping[int, Mapping[str, Failures]],
-    price: Price,
-) -> list[Pick]:
-    """The picks for `waiting`, in their order, as far as the slots reach.
+class Allotment:
+    """One round of handing out: what is left shrinks with each pick.
 
     Args:
-        waiting: jobs in the order of their turn.
-        market: what is so of the offers.
-        failures: the failed attempts of those jobs that have any, by provider.
-        price: asked only for jobs that are routed by it.
+        market: what is so at its beginning.
+        price: asked for jobs that are routed by it, and for what is to be reserved.
+        latencies: asked for jobs that are routed by them.
     """
-    slots = dict(market.free_slots)
-    probes = set(market.probed)
-    busy = set(market.busy)
-    picks = []
-    for job in waiting:
-        ranked = _ranked(job, market, failures.get(job.id, {}), price, busy)
-        open_now = [name for name in ranked if slots.get(market.queues[name], 0) > 0]
-        pick = _first(job, open_now, market, probes)
-        if pick is None:
-            continue
+
+    def __init__(self, market: Market, price: Price, latencies: Latencies) -> None:
+        self._market = market
+        self._price = price
+        self._latencies = latencies
+        self._slots = Counter(market.free_slots)
+        self._places = dict(market.places)
+        self._purses = dict(market.purses)
+        self._probes = set(market.probed)
+        self._busy = set(market.busy)
+        self._answers: dict[Kind, bool] = {}
+
+    @property
+    def free_slots(self) -> int:
+        """How many jobs all workers may still take."""
+        return self._slots.total()
+
+    def has_room(self, project_id: int, campaign_id: int) -> bool:
+        """Whether one more job of a project, and of its campaign, may be in flight."""
+        return self._is_free(project_scope(project_id)) and self._is_free(campaign_scope(campaign_id))
+
+    def serves(self, kind: Kind) -> bool:
+        """Whether somebody would take a new job of this kind now; its price is not asked for."""
+        if kind not in self._answers:
+            sold_by = self._market.offers.get(kind.model_slug, ())
+            wanted = sold_by if kind.wanted is None else kind.wanted
+            self._answers[kind] = any(
+                name in sold_by and name not in kind.excluded and self._is_open((name, kind.model_slug))
+                for name in wanted
+            )
+        return self._answers[kind]
+
+    def place(self, job: Waiting, failures: Mapping[str, Failures]) -> Pick | None:
+        """Where the job goes, if it can go anywhere now.
+
+        Args:
+            job: whose turn it is.
+            failures: its failed attempts, by provider.
+        """
+        pick = self._gone_on_with(job) if job.open_provider is not None else self._begun(job, failures)
+        if pick is not None:
+            self._take(job, pick)
+        return pick
+
+    def _gone_on_with(self, job: Waiting) -> Pick | None:
+        """An open attempt passes every breaker and limit: asking costs nothing, and its place is its own."""
+        for name in self._market.offers.get(job.model_slug, ()):
+            if name == job.open_provider and self._slots[self._market.queues[name]] > 0:
+                return Pick(job.id, name)
+        return None
+
+    def _begun(self, job: Waiting, failures: Mapping[str, Failures]) -> Pick | None:
+        if not self.has_room(job.project_id, job.campaign_id):
+            return None
+        for name in self._ranked(job, failures):
+            offer = (name, job.model_slug)
+            if not self._is_open(offer):
+                continue
+            price_usd = self._price(job, name)
+            if self._can_pay(job, price_usd):
+                return Pick(job.id, name, is_probe=offer in self._probes, price_usd=price_usd)
+        return None
+
+    def _is_open(self, offer: OfferKey) -> bool:
+        """Whether something new can go there."""
+        provider, _ = offer
+        return (
+            self._slots[self._market.queues[provider]] > 0
+            and offer not in self._market.shut
+            and (offer in self._probes or offer not in self._market.probed)
+            and self._is_free(provider_scope(provider))
+            and self._is_free(offer_scope(offer))
+        )
+
+    def _is_free(self, scope: Scope) -> bool:
+        return self._places.get(scope, 1) > 0
+
+    def _can_pay(self, job: Waiting, price_usd: Decimal | None) -> bool:
+        """Where there is a budget, nothing is bought whose price nobody knows."""
+        purses = [self._purses[scope] for scope in _payers(job) if scope in self._purses]
+        return not purses or (price_usd is not None and price_usd <= min(purses))
+
+    def _take(self, job: Waiting, pick: Pick) -> None:
         offer = (pick.provider, job.model_slug)
-        slots[market.queues[pick.provider]] -= 1
-        busy.add(offer)
+        self._slots[self._market.queues[pick.provider]] -= 1
+        self._busy.add(offer)
+        self._answers.clear()
+        if job.open_provider is not None:  # its place and its money are its own already
+            return
+        for scope in (provider_scope(pick.provider), offer_scope(offer), *_payers(job)):
+            if scope in self._places:
+                self._places[scope] -= 1
+            if scope in self._purses and pick.price_usd is not None:
+                self._purses[scope] -= pick.price_usd
         if pick.is_probe:
-            probes.remove(offer)
-        picks.append(pick)
-    return picks
+            self._probes.remove(offer)
+
+    def _ranked(self, job: Waiting, failures: Mapping[str, Failures]) -> list[str]:
+        def rank(name: str) -> tuple[int, Decimal | float]:
+            failed = failures[name].count if name in failures else 0
+            match job.route:
+                case Route.ORDER:
+                    return failed, 0
+                case Route.PRICE:
+                    return failed, _price_rank(self._price(job, name))
+                case Route.LATENCY:
+                    return failed, self._latency_rank((name, job.model_slug))
+
+        sold_by = self._market.offers.get(job.model_slug, ())
+        # Sorting is stable: where ranks are equal, the order of preference stays.
+        return sorted(candidates(job, sold_by, failures), key=rank)
+
+    def _latency_rank(self, offer: OfferKey) -> float:
+        """Seconds; nobody has measured an offer until somebody goes there, so one job at a time does."""
+        measured = self._latencies()
+        if offer in measured:
+            return measured[offer]
+        return math.inf if offer in self._busy else 0.0
 
 
 def candidates(job: Wanting, sold_by: Sequence[str], failures: Mapping[str, Failures]) -> list[str]:
@@ -146,51 +271,10 @@ def candidates(job: Wanting, sold_by: Sequence[str], failures: Mapping[str, Fail
     ]
 
 
-def _ranked(
-    job: Waiting,
-    market: Market,
-    failures: Mapping[str, Failures],
-    price: Price,
-    busy: Collection[OfferKey],
-) -> list[str]:
-    sold_by = market.offers.get(job.model_slug, ())
-    if job.open_provider is not None:
-        return [name for name in sold_by if name == job.open_provider]
-
-    def rank(name: str) -> tuple[int, Decimal | float]:
-        failed = failures[name].count if name in failures else 0
-        match job.route:
-            case Route.ORDER:
-                return failed, 0
-            case Route.PRICE:
-                return failed, _price_rank(price(job.id, name))
-            case Route.LATENCY:
-                return failed, _latency_rank((name, job.model_slug), market, busy)
-
-    # Sorting is stable: where ranks are equal, the order of preference stays.
-    return sorted(candidates(job, sold_by, failures), key=rank)
+def _payers(job: Waiting) -> tuple[Scope, Scope]:
+    return project_scope(job.project_id), campaign_scope(job.campaign_id)
 
 
 def _price_rank(price_usd: Decimal | None) -> Decimal:
     """What has no known price comes last: it may be anything."""
     return DEAREST if price_usd is None else price_usd
-
-
-def _latency_rank(offer: OfferKey, market: Market, busy: Collection[OfferKey]) -> float:
-    """Seconds; nobody has measured an offer until somebody goes there, so one job at a time does."""
-    if offer in market.latencies:
-        return market.latencies[offer]
-    return math.inf if offer in busy else 0.0
-
-
-def _first(job: Waiting, ranked: Sequence[str], market: Market, probes: Collection[OfferKey]) -> Pick | None:
-    """The first that lets the job through; an open attempt passes every breaker: asking costs nothing."""
-    for name in ranked:
-        offer = (name, job.model_slug)
-        if job.open_provider is not None:
-            return Pick(job.id, name)
-        if offer in probes:
-            return Pick(job.id, name, is_probe=True)
-        if offer not in market.shut and offer not in market.probed:
-            return Pick(job.id, name)
-    return None

@@ -3,6 +3,7 @@
 import _thread
 import logging
 import threading
+import time
 
 from celery import Task, shared_task
 from celery.exceptions import Ignore, Retry
@@ -20,6 +21,10 @@ from workers.running import StopReason
 from workers.stops import finish_stops
 from workers.sweep import sweep
 from workers.turn import Ending, Finish
+
+DISPATCH_FOR_S = 0.5
+"""At a stretch: while thousands of jobs a second come and go, those who wait for this process get their turn,
+the sweep first of all."""
 
 logger = logging.getLogger("darkroom.tasks")
 
@@ -126,11 +131,14 @@ def say_to_celery(task: Task, finish: Finish) -> None:
 # These run each second: told to Flower, they would bury the jobs.
 @shared_task(name=broker.DISPATCH, send_events=False)
 def dispatch_jobs() -> None:
-    """Hand out free slots until there is none or nothing waits."""
+    """Hand out free slots until there is none or nothing waits; for a while, then another ring goes on."""
     bench = process.this_one().bench
     bench.broker.answer(broker.DISPATCH)
-    while dispatch(bench.database, bench.broker, bench.offers()):
-        pass
+    leave_at = time.monotonic() + DISPATCH_FOR_S
+    while dispatch(bench.database, bench.broker, bench.offers(), bench.documented_limits()):
+        if time.monotonic() > leave_at:
+            bench.broker.ring()
+            return
 
 
 @shared_task(name=broker.SWEEP, send_events=False)

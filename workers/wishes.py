@@ -54,7 +54,7 @@ def stop_campaigns(database: Database, broker: Broker) -> None:
 
 
 def _stop(database: Database, broker: Broker, campaign: Campaign) -> None:
-    jobs = campaign_stops.jobs_of(campaign)
+    jobs = campaign_stops.jobs_of(campaign.project_id, campaign.id)
     ended = _all(database, lambda session: transitions.cancel_waiting(session, jobs, BATCH))
     asked = []
     if campaign_stops.is_kill(campaign):

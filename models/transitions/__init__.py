@@ -17,7 +17,7 @@ back to back may share one.
     moving        how every verb moves
 """
 
-from models.transitions.dispatching import dispatch, recall
+from models.transitions.dispatching import Hand, dispatch, hand_out, recall
 from models.transitions.holding import adopt, give_up, release, resend
 from models.transitions.moving import Claim
 from models.transitions.queueing import EnqueuedJob, NewJob, enqueue
@@ -59,6 +59,7 @@ __all__ = [
     "Again",
     "Claim",
     "EnqueuedJob",
+    "Hand",
     "NewJob",
     "NewOutput",
     "accept",
@@ -77,6 +78,7 @@ __all__ = [
     "forget",
     "give_back",
     "give_up",
+    "hand_out",
     "hand_over",
     "hold",
     "kill",

@@ -1,42 +1,75 @@
 """The dispatcher: jobs are given a claim and published, or called back."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, update
+from sqlalchemy import BigInteger, ColumnElement, Numeric, Row, Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from models import lifecycle
 from models.job import Job
-from models.lifecycle import (
-    Status,
-)
 from models.transitions.moving import BACK_WITH_ATTEMPT, move
 
 
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """What is handed out: a job, to which provider, and what is reserved of the budgets for a new attempt."""
+
+    job_id: int
+    provider: str
+    reserved_usd: Decimal | None = None
+
+
+_DISPATCH = (
+    text("""
+WITH waiting AS MATERIALIZED (
+    SELECT jobs.id, picked.provider, picked.reserved_usd
+    FROM unnest(:ids, :providers, :reserved) AS picked (id, provider, reserved_usd)
+    JOIN jobs ON jobs.id = picked.id
+    WHERE jobs.status = 'task_queue' AND jobs.dispatched_at IS NULL AND jobs.held_at IS NULL
+        AND jobs.kill_requested_at IS NULL
+        AND (jobs.open_provider IS NULL OR jobs.open_provider = picked.provider)
+    -- one that somebody is just stopping is not waited for: hundreds of others are in this statement
+    FOR NO KEY UPDATE OF jobs SKIP LOCKED
+)
+UPDATE jobs SET
+    claim = jobs.claim + 1,
+    dispatched_at = clock_timestamp(),
+    provider = waiting.provider,
+    reserved_usd = CASE WHEN jobs.open_provider IS NULL THEN waiting.reserved_usd ELSE jobs.reserved_usd END,
+    open_provider = NULL
+FROM waiting
+WHERE jobs.id = waiting.id
+RETURNING jobs.id, jobs.uuid, jobs.claim, jobs.model_slug, jobs.provider
+""")
+    .bindparams(
+        bindparam("ids", type_=ARRAY(BigInteger)),
+        bindparam("providers", type_=ARRAY(Text)),
+        bindparam("reserved", type_=ARRAY(Numeric)),
+    )
+    .columns(Job.id, Job.uuid, Job.claim, Job.model_slug, Job.provider)
+)
+
+
 def dispatch(session: Session, provider: str, job_ids: Sequence[int]) -> list[Row[Any]]:
-    """(id, uuid, claim, model_slug) of the waiting jobs that now carry a new claim.
+    """The same for jobs that all go to one provider, without a budget."""
+    return hand_out(session, [Hand(job_id, provider) for job_id in job_ids])
+
+
+def hand_out(session: Session, hands: Sequence[Hand]) -> list[Row[Any]]:
+    """(id, uuid, claim, model_slug, provider) of those that waited and now carry a new claim.
 
     Dispatch is not a status: the job waits on, its message is on the way.
     """
-    return list(
-        session.execute(
-            update(Job)
-            .where(
-                Job.id.in_(job_ids),
-                Job.status == Status.QUEUE,
-                Job.dispatched_at.is_(None),
-                Job.held_at.is_(None),
-            )
-            .values(
-                claim=Job.claim + 1,
-                dispatched_at=func.clock_timestamp(),
-                provider=provider,
-                open_provider=None,
-            )
-            .returning(Job.id, Job.uuid, Job.claim, Job.model_slug)
-        )
-    )
+    told = {
+        "ids": [hand.job_id for hand in hands],
+        "providers": [hand.provider for hand in hands],
+        "reserved": [hand.reserved_usd for hand in hands],
+    }
+    return list(session.execute(_DISPATCH, told))
 
 
 def recall(session: Session, where: ColumnElement[bool], reason: str) -> list[Row[Any]]:

@@ -40,6 +40,9 @@ class Provider(HttpProvider):
     """Black Forest Labs over HTTP."""
 
     name = "bfl"
+    # Active tasks, of flux-kontext-max 6: https://docs.bfl.ai/api_integration/integration_guidelines and
+    # article 7158018353 of help.bfl.ai, read 2026-11-20.
+    max_in_flight = 24
 
     def submit(self, request: GenerationRequest) -> Ticket:
         """The ticket of a task that was taken.

@@ -416,7 +416,7 @@ def test_every_living_job_is_in_a_place_and_none_that_has_ended(hands):
     ],
 )
 def test_each_place_has_its_index(database, project_id, place, index):
-    lane = campaign_stops.jobs_of(Campaign(id=7, project_id=project_id))
+    lane = campaign_stops.jobs_of(project_id, 7)
 
     assert index in _plan(database, select(Job.id).where(place, lane))
 
@@ -494,7 +494,9 @@ def test_a_wish_stands_until_nothing_of_the_campaign_lives(database, hands, camp
             return campaign_stops.end_if_nothing_lives(session, stopping)
 
     assert not has_ended()
-    assert [row.id for row in hands.cancel_all(campaign_stops.jobs_of(stopping))] == [job_id]
+    assert [row.id for row in hands.cancel_all(campaign_stops.jobs_of(stopping.project_id, stopping.id))] == [
+        job_id
+    ]
     assert has_ended()
 
 

@@ -8,16 +8,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from models import queries, transitions
+from models import queries, transitions, turns
 from models.attempts import Assigned, Cost, Failure
 from models.errors import StaleTransition
 from models.job import Job
 from models.lifecycle import AttemptState, Billed, OnUnknown, Outcome, Route, Status, StopOutcome
 from models.session import Database
 from models.transitions import Claim, NewJob, NewOutput
-from models.turns import ready_jobs
 
-SANDBOX = [("sandbox", "a/b")]
 A_PICTURE = NewOutput("0.png", "key", "ab/0.png", "image/png", 10, "00", 64, 64, 42)
 
 
@@ -211,7 +209,7 @@ def test_a_retry_waits_and_keeps_the_failed_attempt(database, claim, worker_id):
         transitions.retry(session, claim, attempt.id, Failure("unavailable", "503"), timedelta(seconds=60))
 
     with database.transaction() as session:
-        assert ready_jobs(session, SANDBOX, SANDBOX, 10) == []  # not due yet
+        assert turns.streams(session) == []  # not due yet
         assert [(a.state, a.error_code) for a in queries.attempts(session, claim.job_id)] == [
             (AttemptState.FAILED, "unavailable")
         ]
@@ -285,7 +283,7 @@ def test_a_rescued_job_with_an_open_attempt_is_killed_not_cancelled(database, cl
         assert not transitions.cancel(session, claim.job_id)
         assert transitions.request_kill(session, claim.job_id)
         assert [row.ticket for row in queries.unheld_kills(session, 10)] == [{"id": "t"}]
-        assert ready_jobs(session, SANDBOX, SANDBOX, 10) == []  # not run again meanwhile
+        assert turns.streams(session) == []  # not run again meanwhile
 
 
 def test_a_recalled_job_refuses_its_first_message(database, claim, worker_id):

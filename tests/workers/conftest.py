@@ -40,6 +40,7 @@ class Obedient:
     """
 
     computes_here = False
+    max_in_flight: int | None = None
 
     def __init__(self, name: str = "sandbox") -> None:
         self.name = name

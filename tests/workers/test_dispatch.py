@@ -13,13 +13,13 @@ import redis
 from sqlalchemy import func, select, update
 
 from broker import Broker, create_app
-from models import queries, transitions
+from models import limits, queries, transitions
 from models.attempt import Attempt
 from models.attempts import Cost, Failure
 from models.breaker import Breaker
+from models.job import Job
 from models.lifecycle import BreakerState, Route, Status
 from models.transitions import Claim
-from models.turns import ready_jobs
 from models.worker import LOCK_NAMESPACE
 from workers import breakers
 from workers.breaker import Sign
@@ -55,7 +55,8 @@ def live_worker(database, worker_id):
 
 def _waiting(database) -> int:
     with database.transaction() as session:
-        return len(ready_jobs(session, [("sandbox", MODEL)], [], 1000))
+        query = select(func.count()).where(Job.dispatched_at.is_(None), Job.outcome.is_(None))
+        return session.execute(query).scalar_one()
 
 
 def test_without_a_worker_nothing_is_published(bench, enqueue, redis_url):
@@ -132,7 +133,7 @@ def _dispatch(bench, offers=TWO) -> int:
 def _where(database) -> Counter[str | None]:
     """The jobs in flight, by provider."""
     with database.transaction() as session:
-        return Counter({provider: count for (provider, _), count in queries.in_flight(session).items()})
+        return Counter({use.provider: use.slots for use in limits.in_use(session)})
 
 
 def _shut(database, provider="wiro", *, is_due=False) -> None:

@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from models.kinds import Kind
 from models.lifecycle import Route
-from workers.routing import Market, Pick, candidates, choose
+from models.scopes import campaign_scope, offer_scope, project_scope, provider_scope
+from workers.routing import Allotment, Market, Pick, candidates
 
 OFFERS = {"a/b": ["first", "second"], "c/d": ["second"]}
 QUEUES = {"first": "local", "second": "remote"}
@@ -18,6 +21,9 @@ PRICES = {"first": Decimal("0.05"), "second": Decimal("0.04")}
 class Waiting:
     id: int
     model_slug: str = "a/b"
+    project_id: int = 7
+    campaign_id: int = 0
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     wanted_providers: Sequence[str] | None = None
     route: Route = Route.ORDER
     excluded: Mapping[str, str] = field(default_factory=dict)
@@ -30,14 +36,25 @@ class Failed:
     is_out: bool = False
 
 
-def _price(_job_id: int, provider: str) -> Decimal | None:
+def _price(job: Waiting, provider: str) -> Decimal | None:
     return PRICES.get(provider)
 
 
-def _choose(waiting, failures=None, **market) -> list[Pick]:
+def _round(latencies=None, **market) -> Allotment:
     """With slots for everybody, and nothing else to say."""
     facts = {"offers": OFFERS, "queues": QUEUES, "free_slots": {"local": 9, "remote": 9}} | market
-    return choose(waiting, Market(**facts), failures or {}, _price)
+    return Allotment(Market(**facts), _price, lambda: latencies or {})
+
+
+def _choose(waiting, failures=None, **market) -> list[Pick]:
+    allotment = _round(**market)
+    picks = [allotment.place(job, (failures or {}).get(job.id, {})) for job in waiting]
+    return [pick for pick in picks if pick is not None]
+
+
+def _at(job_id: int, provider: str, **more) -> Pick:
+    """With the price that is known of it."""
+    return Pick(job_id, provider, price_usd=PRICES[provider], **more)
 
 
 def _providers(waiting, **given) -> list[str]:
@@ -47,7 +64,7 @@ def _providers(waiting, **given) -> list[str]:
 def test_the_first_offer_with_a_free_slot_is_taken():
     picks = _choose([Waiting(1), Waiting(2)], free_slots={"local": 1, "remote": 1})
 
-    assert picks == [Pick(1, "first"), Pick(2, "second")]
+    assert picks == [_at(1, "first"), _at(2, "second")]
 
 
 def test_no_more_is_picked_than_there_are_slots():
@@ -73,7 +90,7 @@ def test_a_pinned_provider_is_waited_for():
 def test_a_job_whose_provider_is_full_does_not_hold_up_the_next():
     full = Waiting(1, wanted_providers=["first"])
 
-    assert _choose([full, Waiting(2, "c/d")], free_slots={"remote": 1}) == [Pick(2, "second")]
+    assert _choose([full, Waiting(2, "c/d")], free_slots={"remote": 1}) == [_at(2, "second")]
 
 
 def test_a_model_nobody_sells_waits():
@@ -145,7 +162,7 @@ def test_a_breaker_shuts_one_offer_not_the_whole_provider():
 def test_one_job_tries_an_offer_and_the_others_go_elsewhere():
     picks = _choose([Waiting(n) for n in range(3)], probed={("first", "a/b")})
 
-    assert picks == [Pick(0, "first", is_probe=True), Pick(1, "second"), Pick(2, "second")]
+    assert picks == [_at(0, "first", is_probe=True), _at(1, "second"), _at(2, "second")]
 
 
 def test_those_who_want_no_other_wait_while_one_tries():
@@ -171,3 +188,70 @@ def test_candidates_are_on_wanted_able_and_not_out():
     job = Waiting(1, wanted_providers=["d", "c", "off", "b", "a"], excluded={"b": "too large"})
 
     assert candidates(job, ["a", "b", "c", "d"], {"c": Failed(is_out=True), "a": Failed(3)}) == ["d", "a"]
+
+
+def test_a_full_provider_gets_nothing_new_whatever_its_offer():
+    full = {provider_scope("first"): 0}
+
+    assert _providers([Waiting(1)], places=full) == ["second"]
+    assert _providers([Waiting(1, wanted_providers=["first"])], places=full) == []
+
+
+def test_places_of_an_offer_a_project_and_a_campaign_are_taken_one_by_one():
+    three = [Waiting(n, "c/d", campaign_id=3) for n in range(3)]
+
+    for scope in (offer_scope(("second", "c/d")), project_scope(7), campaign_scope(3)):
+        assert len(_choose(three, places={scope: 2})) == 2
+
+
+def test_a_campaign_that_is_full_holds_up_no_other():
+    picks = _choose([Waiting(1, campaign_id=3), Waiting(2, campaign_id=4)], places={campaign_scope(3): 0})
+
+    assert [pick.job_id for pick in picks] == [2]
+
+
+def test_what_is_begun_has_its_place_already():
+    begun = Waiting(1, open_provider="second")
+    full = {provider_scope("second"): 0, project_scope(7): -1}
+
+    assert _choose([begun], places=full, purses={project_scope(7): Decimal(0)}) == [Pick(1, "second")]
+
+
+def test_jobs_of_one_round_do_not_spend_the_same_dollar():
+    jobs = [Waiting(n, wanted_providers=["second"]) for n in range(5)]
+
+    picks = _choose(jobs, purses={project_scope(7): Decimal("0.10")})
+
+    assert [pick.price_usd for pick in picks] == [Decimal("0.04")] * 2
+
+
+@pytest.mark.parametrize("scope", [project_scope(7), campaign_scope(3)])
+def test_a_job_goes_where_the_budget_reaches(scope):
+    job = Waiting(1, campaign_id=3)
+
+    assert _providers([job], purses={scope: Decimal("0.045")}) == ["second"]
+    assert _providers([job], purses={scope: Decimal("0.01")}) == []
+
+
+def test_under_a_budget_nothing_is_bought_whose_price_nobody_knows():
+    offers, queues = {"a/b": ["a secret", "second"]}, {"a secret": "remote", "second": "remote"}
+
+    with_budget = _choose([Waiting(1)], offers=offers, queues=queues, purses={project_scope(7): Decimal(9)})
+    without = _choose([Waiting(1)], offers=offers, queues=queues)
+
+    assert [pick.provider for pick in with_budget] == ["second"]
+    assert without == [Pick(1, "a secret", price_usd=None)]
+
+
+def test_a_kind_is_served_while_somebody_who_can_make_it_is_free():
+    pinned, able = Kind("a/b", ("first",), frozenset()), Kind("a/b", None, frozenset({"second"}))
+    allotment = _round(places={provider_scope("first"): 1})
+
+    assert allotment.serves(pinned)
+    assert allotment.serves(able)
+    assert not allotment.serves(Kind("a/b", ("elsewhere",), frozenset()))
+
+    allotment.place(Waiting(1, wanted_providers=["first"]), {})
+
+    assert not allotment.serves(pinned)
+    assert not allotment.serves(able)

@@ -26,6 +26,18 @@ MODEL = {
         {"name": "seed", "required": False, "default": None, "allowed": "a whole number", "help": ""},
     ],
 }
+STANDING = {
+    "weight": 1,
+    "max_in_flight": None,
+    "in_flight": 0,
+    "waiting": 0,
+    "budget_usd": None,
+    "spent_usd": "0",
+    "reserved_usd": "0",
+    "left_usd": None,
+    "paused_at": None,
+    "notice": None,
+}
 PICTURE = b"\x89PNG not really"
 ENDED = "task_postprocess_end"
 
@@ -177,10 +189,21 @@ class FakeServer:
     def _about_campaigns(self, request):
         match (request.method, request.url.path.strip("/").split("/")):
             case ("POST", ["api", "campaigns"]):
-                return httpx.Response(201, json=self._campaign(json.loads(request.content)["name"]))
+                return self._campaign(json.loads(request.content))
             case ("GET", ["api", "campaigns"]):
-                listed = [self._counted(one) for one in self.campaigns.values()]
-                return httpx.Response(200, json={"campaigns": listed})
+                name = parse_qs(request.url.query.decode()).get("name", [None])[0]
+                found = [one for one in self.campaigns.values() if name in (None, one["name"])]
+                return httpx.Response(200, json={"campaigns": [self._counted(one) for one in found]})
+            case ("PATCH", ["api", "campaigns", name]) if name in self.campaigns:
+                self.campaigns[name] |= json.loads(request.content)
+                return httpx.Response(200, json=self._counted(self.campaigns[name]))
+            case ("POST", ["api", "campaigns", name, "pause" | "resume" as verb]) if name in self.campaigns:
+                is_paused = verb == "pause"
+                self.campaigns[name] |= {
+                    "paused_at": "2026-11-01T12:00:00Z" if is_paused else None,
+                    "notice": "The campaign is paused." if is_paused else None,
+                }
+                return httpx.Response(200, json=self._counted(self.campaigns[name]))
             case ("GET", ["api", "campaigns", name]) if name in self.campaigns:
                 return httpx.Response(200, json=self._counted(self.campaigns[name]))
             case ("POST", ["api", "campaigns", _, "jobs"]):
@@ -211,15 +234,19 @@ class FakeServer:
         limit = int(query["limit"][0])
         return {"jobs": jobs[:limit], "next_cursor": str(jobs[limit - 1]["id"]) if jobs[limit:] else None}
 
-    def _campaign(self, name):
+    def _campaign(self, wanted):
+        name = wanted["name"]
         known = next((one for one in self.campaigns.values() if one["name"] == name), None)
+        if known and any(known[word] != value for word, value in wanted.items()):
+            return self.problem(409, "campaign_differs", f"The campaign {name!r} is there already.")
         made = known or {
             "id": f"c{len(self.campaigns) + 1}",
-            "name": name,
             "created_at": "2026-11-01T12:00:00Z",
+            **STANDING,
+            **wanted,
         }
         self.campaigns[made["id"]] = made
-        return self._counted(made)
+        return httpx.Response(200 if known else 201, json=self._counted(made))
 
     def _counted(self, campaign):
         places = [job["outcome"] or job["status"] for job in self.jobs.values()]

@@ -321,3 +321,25 @@ def test_a_key_that_nobody_here_can_use_is_told(monkeypatch):
     assert told["provider vtrix"].health is Health.NOTE
     assert "no adapter" in told["provider vtrix"].detail
     assert told["provider vtrix"].detail.count("vtrix-0123") == 0
+
+
+def test_sound_records_are_said_to_be_sound(on, database, database_url, project_id):
+    with database.transaction() as session:
+        transitions.enqueue(session, [NewJob(project_id, MODEL, {"prompt": "a lighthouse"})])
+
+    result = on("admin", "check", DATABASE_URL=database_url)
+
+    assert result.exit_code == 0
+    assert "broken" not in result.stdout
+    assert json.loads(on("admin", "check", "--json").stdout) == {}
+
+
+def test_what_is_broken_is_shown_and_ends_with_1(on, database, database_url, project_id):
+    with database.transaction() as session:
+        session.get_one(Project, project_id).spent_usd = 3
+
+    result = on("admin", "check", DATABASE_URL=database_url)
+
+    assert result.exit_code == 1
+    assert "broken  What a project has spent" in result.stdout
+    assert f"{project_id}: spent 3" in result.stdout
