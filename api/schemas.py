@@ -442,8 +442,9 @@ class StopAnswer(Answer):
 
 
 class StoppedJob(Answer):
-    """One of the jobs that were named."""
+    """One of the jobs that were named; `is_heeded`: it has stopped without a picture, or will."""
 
+    is_heeded: bool
     name: Annotated[str, Field(description="As you called it.")]
     id: int
     uuid: UUID

@@ -40,7 +40,7 @@ class Progress:
     Attributes:
         ended: jobs that were ended here, by what became of them.
         doubtful: those of them that may have cost something.
-        asked: jobs that were asked to stop, now or earlier.
+        asked: jobs that were asked to stop; once it is complete, also those that were earlier.
         is_complete: nobody who was meant is left.
     """
 
@@ -64,7 +64,8 @@ def stop(services: Services, jobs: ColumnElement[bool], begun: ColumnElement[boo
             progress.is_complete = not _is_anybody_left(session, jobs, begun)
         if not progress.is_complete:  # somebody is moving the rest just now
             time.sleep(LOOK_EVERY_S)
-    progress.asked = _all_asked(services, jobs, progress.asked)
+    if progress.is_complete:
+        progress.asked = _all_asked(services, jobs, progress.asked)
     logger.info(
         "Stopped jobs.",
         extra={

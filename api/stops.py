@@ -33,6 +33,9 @@ router = APIRouter(
 )
 
 
+_STOPPED = frozenset({Outcome.CANCELLED, Outcome.KILLED, Outcome.EXPIRED})
+
+
 @dataclass(frozen=True, slots=True)
 class _Meant:
     """Whom a wish is about; where they are named, each name's job."""
@@ -185,7 +188,9 @@ def _has_stopped(job: Job) -> bool:
 
 
 def _stopped_job(name: str, job: Job, spent: Spent) -> StoppedJob:
+    will_stop = job.outcome is None and job.kill_requested_at is not None
     return StoppedJob(
+        is_heeded=will_stop or job.outcome in _STOPPED,
         name=name,
         id=job.id,
         uuid=job.uuid,

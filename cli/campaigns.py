@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli import campaign_file, campaign_handles, campaign_options, pictures, progress, submission
+from cli import campaign_file, campaign_handles, campaign_options, pictures, progress, stopping, submission
 from cli.campaign_file import Defaults, NotText, WrongLine
 from cli.campaign_handles import as_json_values
 from cli.client import Client
@@ -142,7 +142,13 @@ def show(ctx: click.Context, *, name: str, as_json: bool) -> None:
         _tell_held(found)
 
 
-for command in (campaign_handles.set_terms, campaign_handles.pause, campaign_handles.resume):
+for command in (
+    campaign_handles.set_terms,
+    campaign_handles.pause,
+    campaign_handles.resume,
+    stopping.cancel_campaign,
+    stopping.kill_campaign,
+):
     campaign.add_command(command)
 
 

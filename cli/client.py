@@ -245,14 +245,20 @@ class Client:
         ]
         return events
 
-    def cancel(self, name: str) -> Stopped:
-        """Stop a job that no worker holds."""
-        stopped: Stopped = self._document("POST", _job_path(name, "/cancel"))
+    def stop(self, verb: str, whom: Mapping[str, object]) -> Stopped:
+        """Stop many jobs: `whom` are `ids` or a `filter`.  Safe to call twice: it goes on where it was.
+
+        Args:
+            verb: `cancel` what waits, or `kill` what runs too.
+            whom: as the API takes it.
+        """
+        stopped: Stopped = self._document("POST", f"/api/jobs/{verb}", json=whom, patience_s=PATIENCE_S)
         return stopped
 
-    def kill(self, name: str) -> Stopped:
-        """Stop a job wherever it is."""
-        stopped: Stopped = self._document("POST", _job_path(name, "/kill"))
+    def stop_campaign(self, verb: str, uuid: str) -> Stopped:
+        """Stop a campaign, as `stop` does.  Safe to call twice."""
+        path = _campaign_path(uuid, f"/{verb}")
+        stopped: Stopped = self._document("POST", path, patience_s=PATIENCE_S)
         return stopped
 
     def resolve(self, name: str, how: str, remote_id: str | None) -> Resolved:

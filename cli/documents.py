@@ -94,11 +94,34 @@ class Event(TypedDict):
     reason: str | None
 
 
-class Stopped(TypedDict):
-    """What became of the wish to stop a job."""
+class StoppedJob(TypedDict):
+    """A named job after the wish to stop it; `is_heeded`: it has stopped without a picture, or will."""
 
-    cancelled: bool
-    job: Job
+    is_heeded: bool
+    name: str
+    id: int
+    uuid: str
+    status: str
+    outcome: str | None
+    stopped_how: str | None
+    cost_usd: str | None
+    cost_is_estimate: bool
+
+
+class Stopped(TypedDict):
+    """What became of the wish to stop jobs; `stopped` counts by what became of the money."""
+
+    matched: int
+    stopped: dict[str, int]
+    stopping: int
+    going_on: int
+    ended_otherwise: int
+    is_complete: bool
+    cost_usd: str | None
+    cost_is_estimate: bool
+    cost_unknown: int
+    jobs: list[StoppedJob]
+    unknown: list[str]
 
 
 class Resolved(TypedDict):

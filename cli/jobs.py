@@ -1,4 +1,4 @@
-"""The commands about single jobs: `run`, `list`, `show`, `cancel`, `kill`, `resolve`."""
+"""The commands about single jobs: `run`, `list`, `show`, `resolve`."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cli import pictures, sending
 from cli.client import PATIENCE_S, Client, Refused
-from cli.documents import Event, Job, Stopped
+from cli.documents import Event, Job
 from cli.options import buying_options, file_option, json_option, opened, parameter_option
 from cli.rendering import (
     facts,
@@ -140,24 +140,6 @@ def show(ctx: click.Context, *, name: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("names", metavar="ID...", nargs=-1, required=True)
-@json_option
-@click.pass_context
-def cancel(ctx: click.Context, *, names: tuple[str, ...], as_json: bool) -> None:
-    """Stop jobs that no worker holds; exit 1 if any could not be stopped."""
-    _stop(ctx, names, opened(ctx).cancel, is_kill=False, as_json=as_json)
-
-
-@click.command()
-@click.argument("names", metavar="ID...", nargs=-1, required=True)
-@json_option
-@click.pass_context
-def kill(ctx: click.Context, *, names: tuple[str, ...], as_json: bool) -> None:
-    """Stop jobs wherever they are; exit 1 if any could not be stopped."""
-    _stop(ctx, names, opened(ctx).kill, is_kill=True, as_json=as_json)
-
-
-@click.command()
-@click.argument("names", metavar="ID...", nargs=-1, required=True)
 @click.option("--resend", is_flag=True, help="Buy again; if it arrived after all, pay twice.")
 @click.option("--fail", is_flag=True, help="Give it up, and buy nothing more.")
 @click.option("--found", metavar="VENDOR_ID", help="Go on with the request that has this id at the provider.")
@@ -270,59 +252,6 @@ def _why_not(job: Job) -> Text:
     elif job["stopped_how"]:
         told.append(f" ({job['stopped_how']})")
     return told.append(".")
-
-
-# --- stopping some -------------------------------------------------------------------------------------
-
-
-class StopResult(TypedDict):
-    """What became of one id; `problem` is set when there is no such job."""
-
-    id: str
-    is_heeded: bool
-    job: Job | None
-    problem: str | None
-
-
-def _stop(
-    ctx: click.Context,
-    names: tuple[str, ...],
-    verb: Callable[[str], Stopped],
-    *,
-    is_kill: bool,
-    as_json: bool,
-) -> None:
-    results = [_stopped(name, verb, is_kill=is_kill) for name in names]
-    if as_json:
-        print_json({"results": results})
-    else:
-        for result in results:
-            (to_stdout() if result["is_heeded"] else to_stderr()).print(_stop_line(result))
-    ctx.exit(0 if all(result["is_heeded"] for result in results) else 1)
-
-
-def _stopped(name: str, verb: Callable[[str], Stopped], *, is_kill: bool) -> StopResult:
-    try:
-        stopped = verb(name)
-    except Refused as exc:  # this one is unknown; the others may not be
-        return StopResult(id=name, is_heeded=False, job=None, problem=str(exc))
-    job = stopped["job"]
-    # A kill stands once it is asked for; a worker that is slow to let go does not make it undone.
-    is_heeded = stopped["cancelled"] or (is_kill and job["outcome"] is None)
-    return StopResult(id=name, is_heeded=is_heeded, job=job, problem=None)
-
-
-def _stop_line(result: StopResult) -> Text:
-    job = result["job"]
-    if job is None:
-        return Text.assemble(plain(result["id"]), "  ", plain(result["problem"]))
-    if job["outcome"] is not None:
-        rest = job["stopped_how"] or "had ended before"
-    else:
-        rest = (
-            "is being stopped" if result["is_heeded"] else "goes on: `darkroom kill` stops it wherever it is"
-        )
-    return Text.assemble(plain(result["id"]), "  ", place(job), f"  {rest}")
 
 
 # --- deciding about some -------------------------------------------------------------------------------

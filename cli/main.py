@@ -16,7 +16,7 @@ try:
     import click
 
     import settings
-    from cli import admin, campaigns, doctor, jobs, offering, simulate
+    from cli import admin, campaigns, doctor, jobs, offering, simulate, stopping
     from cli.client import Connection
     from cli.errors import CommandFailed
     from settings import BadSetting
@@ -105,8 +105,8 @@ for command in (
     jobs.run,
     jobs.list_jobs,
     jobs.show,
-    jobs.cancel,
-    jobs.kill,
+    stopping.cancel,
+    stopping.kill,
     jobs.resolve,
     campaigns.campaign,
     offering.models,

@@ -103,6 +103,23 @@ def make_output(content=PICTURE, **values):
     }
 
 
+def make_stop(**values):
+    return {
+        "matched": 0,
+        "stopped": {},
+        "stopping": 0,
+        "going_on": 0,
+        "ended_otherwise": 0,
+        "is_complete": True,
+        "cost_usd": "0",
+        "cost_is_estimate": False,
+        "cost_unknown": 0,
+        "jobs": [],
+        "unknown": [],
+        **values,
+    }
+
+
 def make_event(seq, status, at="2026-11-01T12:00:00Z", **values):
     return {
         "seq": seq,
@@ -129,6 +146,7 @@ class FakeServer:
     asked: list = field(default_factory=list)
     sleeps: list = field(default_factory=list)
     decisions: list = field(default_factory=list)
+    stops: list = field(default_factory=list)  # what is answered to a wish to stop many, one by one
     providers: list = field(default_factory=list)
 
     def __call__(self, request):
@@ -178,9 +196,8 @@ class FakeServer:
                 return httpx.Response(
                     200, json={"events": [make_event(1, "task_queue"), make_event(2, ENDED)]}
                 )
-            case ("POST", ["api", "jobs", name, "cancel" | "kill"]) if name in self.jobs:
-                job = self.jobs[name]
-                return httpx.Response(200, json={"cancelled": job["status"] == "task_cancel", "job": job})
+            case ("POST", ["api", "jobs", "cancel" | "kill" as verb]):
+                return httpx.Response(200, json=self._stop(verb, json.loads(request.content)))
             case ("POST", ["api", "jobs", name, "resolve"]) if name in self.jobs:
                 return self._resolve(self.jobs[name], json.loads(request.content))
             case _:
@@ -206,10 +223,24 @@ class FakeServer:
                 return httpx.Response(200, json=self._counted(self.campaigns[name]))
             case ("GET", ["api", "campaigns", name]) if name in self.campaigns:
                 return httpx.Response(200, json=self._counted(self.campaigns[name]))
+            case ("POST", ["api", "campaigns", name, "cancel" | "kill"]) if name in self.campaigns:
+                return httpx.Response(200, json=self.stops.pop(0))
             case ("POST", ["api", "campaigns", _, "jobs"]):
                 return httpx.Response(200, json=self._add(json.loads(request.content)["rows"]))
             case _:
                 return self.problem(404, "campaign_not_found", "This project has no such campaign.")
+
+    def _stop(self, verb, whom):
+        if "filter" in whom:
+            return self.stops.pop(0)
+        known = [self.jobs[name] for name in whom["ids"] if name in self.jobs]
+        jobs = [
+            {key: job[key] for key in ("id", "uuid", "status", "outcome", "stopped_how", "cost_usd")}
+            | {"name": str(job["id"]), "cost_is_estimate": job["cost_is_estimate"]}
+            | {"is_heeded": job["status"] == "task_cancel" or (verb == "kill" and job["outcome"] is None)}
+            for job in known
+        ]
+        return make_stop(jobs=jobs, unknown=[name for name in whom["ids"] if name not in self.jobs])
 
     def problem(self, status, code, detail, **members):
         document = {"title": "Refused", "status": status, "code": code, "detail": detail, **members}
@@ -321,6 +352,12 @@ def bare_machine(tmp_path, monkeypatch):
 def attempt():
     """`attempt(1, state="failed")`: one submission, as the API shows it."""
     return make_attempt
+
+
+@pytest.fixture
+def stop():
+    """`stop(matched=3)`: what became of a wish to stop many, as the API shows it."""
+    return make_stop
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`run`, `list`, `show`, `cancel`, `kill`, as typed."""
+"""`run`, `list`, `show`, as typed."""
 
 import base64
 import json
@@ -403,34 +403,3 @@ def test_show_has_the_whole_trail(darkroom, server):
 
 def test_an_unknown_job_is_exit_2(darkroom):
     assert darkroom("show", "99").exit_code == 2
-
-
-def test_cancel_tells_each_job_and_is_exit_1_if_any_goes_on(darkroom, server):
-    darkroom("run", MODEL)
-    darkroom("run", MODEL)
-    server.jobs["1"] |= {"status": "task_cancel", "outcome": "cancelled", "stopped_how": "never_started"}
-    server.jobs["2"] |= {"status": "task_start"}
-
-    result = darkroom("cancel", "1", "2", "99", "--json")
-
-    assert result.exit_code == 1
-    results = json.loads(result.stdout)["results"]
-    assert [one["is_heeded"] for one in results] == [True, False, False]
-    assert results[2]["problem"] == "This project has no such job."
-
-
-def test_a_kill_that_stands_is_heeded_before_the_worker_lets_go(darkroom, server):
-    darkroom("run", MODEL)
-    server.jobs["1"] |= {"status": "task_start"}
-
-    result = darkroom("kill", "1")
-
-    assert result.exit_code == 0
-    assert "is being stopped" in result.stdout
-
-
-def test_a_job_that_has_ended_cannot_be_killed(darkroom, server):
-    darkroom("run", MODEL)
-    server.jobs["1"] |= SUCCEEDED
-
-    assert darkroom("kill", "1").exit_code == 1
