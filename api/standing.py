@@ -5,12 +5,11 @@ It reads what the dispatcher goes by and decides nothing.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 
 from api.schemas import AllowanceAnswer, plain_usd
 from models.campaign import Campaign
 from models.project import Project
-from models.usage import Usage
+from models.usage import Usage, left_usd
 
 Holder = Project | Campaign
 
@@ -29,11 +28,6 @@ def standing(holder: Holder, used: Usage, notice: str | None) -> AllowanceAnswer
         paused_at=holder.paused_at,
         notice=notice,
     )
-
-
-def left_usd(holder: Holder, used: Usage) -> Decimal | None:
-    """What may still be reserved; None where there is no budget."""
-    return None if holder.budget_usd is None else holder.budget_usd - holder.spent_usd - used.reserved_usd
 
 
 def notice_of_project(project: Project, used: Usage) -> str | None:

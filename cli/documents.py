@@ -157,6 +157,19 @@ class Standing(TypedDict):
     notice: str | None
 
 
+class Project(Standing):
+    """A tenant, as its operator sees it; without its secret."""
+
+    id: int
+    name: str
+    auth: str
+    api_key: str
+    keep_jobs_days: int | None
+    keep_events_days: int | None
+    keep_outputs_days: int | None
+    created_at: str
+
+
 class Campaign(Standing):
     """Many jobs under one name; `counts` has living jobs by status, ended ones by outcome.
 

@@ -16,7 +16,7 @@ try:
     import click
 
     import settings
-    from cli import admin, campaigns, doctor, jobs, offering, simulate, stopping
+    from cli import admin, campaigns, doctor, jobs, offering, projects, simulate, stopping
     from cli.client import Connection
     from cli.errors import CommandFailed
     from settings import BadSetting
@@ -98,7 +98,7 @@ def up(
         local=local,
         home=home or settings.load().home,
     )
-    ctx.exit(stack_up.up(wanted, admin.first_project))
+    ctx.exit(stack_up.up(wanted, projects.first_project))
 
 
 for command in (
@@ -113,7 +113,7 @@ for command in (
     offering.providers,
     doctor.doctor,
     simulate.simulate,
-    admin.project,
+    projects.project,
     admin.admin,
 ):
     cli.add_command(command)

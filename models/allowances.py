@@ -8,12 +8,16 @@ database itself adds to `spent_usd` meanwhile is not lost.
 from decimal import Decimal
 from typing import Any, TypedDict, TypeVar
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
+from models import transitions
 from models.campaign import Campaign
 from models.errors import NotFound
+from models.job import Job
+from models.places import PUBLISHED
 from models.project import Project
+from models.worker import DISPATCH_LOCK
 
 WEIGHT_MAX = 1_000
 IN_FLIGHT_MAX = 1_000_000
@@ -52,12 +56,17 @@ def change_campaign(session: Session, campaign_id: int, allowance: Allowance) ->
 
 
 def pause_project(session: Session, project_id: int) -> Project:
-    """The project, of which nothing new is dispatched from now on.  Safe to call twice."""
+    """The project, of which nothing new is sent from now on, nor what no worker has taken yet.
+
+    What is begun is gone on with.  Safe to call twice.
+    """
+    take_back(session, Job.project_id == project_id)
     return _write(session, Project, project_id, {"paused_at": _now_unless(Project)})
 
 
 def pause_campaign(session: Session, campaign_id: int) -> Campaign:
     """The same of a campaign."""
+    take_back(session, Job.campaign_id == campaign_id)
     return _write(session, Campaign, campaign_id, {"paused_at": _now_unless(Campaign)})
 
 
@@ -69,6 +78,13 @@ def resume_project(session: Session, project_id: int) -> Project:
 def resume_campaign(session: Session, campaign_id: int) -> Campaign:
     """The same of a campaign."""
     return _write(session, Campaign, campaign_id, {"paused_at": None})
+
+
+def take_back(session: Session, which: ColumnElement[bool]) -> None:
+    """Call back what was dispatched and no worker has taken: those messages are stale from now on."""
+    # A dispatcher that has just looked, before this is committed, would send what it chose.
+    session.execute(select(func.pg_advisory_xact_lock(DISPATCH_LOCK)))
+    transitions.recall(session, PUBLISHED & which, "paused before a worker took it")
 
 
 def project_called(session: Session, name: str) -> Project:

@@ -1,18 +1,19 @@
 """What an operator rules about a provider or one of its offers.
 
-Who obeys, and what refusals teach, is elsewhere.  A rule about a provider as a whole
+Who obeys, and what refusals teach, is in `models.limits`.  A rule about a provider as a whole
 has `limit.WHOLE` in place of a model's slug.
 """
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, TypedDict
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from models.limit import Limit
+from models.allowances import take_back
+from models.job import Job
+from models.limit import WHOLE, Limit
 
 PER_SECOND_MIN, PER_SECOND_MAX = 0.001, 10_000.0
 """Slower is a pause, faster is no limit."""
@@ -26,18 +27,15 @@ class Rule(TypedDict, total=False):
     price_usd: Decimal | None
 
 
-def every(session: Session) -> Sequence[Limit]:
-    """The limits of all providers and offers that have any, or were paused, or have refused."""
-    return session.scalars(select(Limit).order_by(Limit.provider, Limit.model_slug)).all()
-
-
 def change(session: Session, provider: str, model_slug: str, rule: Rule) -> Limit:
     """The provider or the offer under this rule from now on."""
     return _write(session, provider, model_slug, dict(rule))
 
 
 def pause(session: Session, provider: str, model_slug: str) -> Limit:
-    """Nothing new is sent there from now on.  Safe to call twice."""
+    """Nothing new is sent there from now on, nor what no worker has taken yet.  Safe to call twice."""
+    sent_there = Job.provider == provider
+    take_back(session, sent_there if model_slug == WHOLE else sent_there & (Job.model_slug == model_slug))
     since = func.coalesce(Limit.paused_at, func.clock_timestamp())
     return _write(session, provider, model_slug, {"paused_at": func.clock_timestamp()}, paused_at=since)
 

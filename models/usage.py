@@ -4,21 +4,21 @@ Counted, never kept: a number that is kept can leak.  What is in flight is few; 
 waits is read from the index of the waiting alone, however many jobs have ended.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, func, literal_column, or_, select, union_all
+from sqlalchemy import ColumnElement, Integer, Select, func, literal_column, select, union_all
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from models.campaign import Campaign
 from models.job import Job
-from models.lifecycle import SUSPECT_DEATHS, OfferKey
+from models.places import DELAYED, IN_FLIGHT, READY, SUSPECT, WAITS
+from models.project import Project
 
-# Written into the statement, not bound to it: a partial index is used only where its condition can be proven.
-_SUSPECT_DEATHS = literal_column(str(SUSPECT_DEATHS), Integer)
-_NO_CAMPAIGN = literal_column("0", Integer)
+# Written into the statement, not bound to it: an index on an expression is used only where it is seen.
+_NO_CAMPAIGN: ColumnElement[int] = literal_column("0", Integer)
 
 
 @dataclass(slots=True)
@@ -26,9 +26,9 @@ class Usage:
     """What one project or campaign uses.
 
     Attributes:
-        in_flight: jobs dispatched, or begun at a provider and waiting for a worker.
-        waiting: jobs that were not begun, and those of them whose time has not come yet.
-        reserved_usd: of the budgets, for what is in flight and has not been settled.
+        in_flight: jobs dispatched, or begun at a provider and waiting for a worker; not held ones.
+        waiting: jobs that were not begun, also those whose time has not come yet.
+        reserved_usd: of the budgets, for what is begun and has not been settled, held jobs included.
     """
 
     in_flight: int = 0
@@ -48,57 +48,47 @@ def of_campaigns(session: Session, project_id: int, campaign_ids: Collection[int
     return _counted(session, Job.campaign_id, campaign_ids, lanes)
 
 
-def in_flight_by_offer(session: Session) -> dict[OfferKey, int]:
-    """Jobs of all projects that occupy a place at a provider, by offer."""
-    where = func.coalesce(Job.provider, Job.open_provider)
-    rows = session.execute(
-        select(where, Job.model_slug, func.count()).where(_is_in_flight()).group_by(where, Job.model_slug)
-    )
-    return {(provider, slug): count for provider, slug, count in rows}
+def left_usd(holder: Project | Campaign, used: Usage) -> Decimal | None:
+    """What may still be reserved; below 0 when something cost more than its price, None without a budget."""
+    return None if holder.budget_usd is None else holder.budget_usd - holder.spent_usd - used.reserved_usd
 
 
 def _counted(
-    session: Session, owner: InstrumentedAttribute[Any], owner_ids: Iterable[int], lanes: ColumnElement[bool]
+    session: Session,
+    owner: InstrumentedAttribute[Any],
+    owner_ids: Collection[int],
+    lanes: ColumnElement[bool],
 ) -> dict[int, Usage]:
-    used: defaultdict[int, Usage] = defaultdict(Usage, {owner_id: Usage() for owner_id in owner_ids})
+    used = {owner_id: Usage() for owner_id in owner_ids}
     if not used:
         return used
-    flying = select(
-        owner, func.count(), func.coalesce(func.sum(Job.reserved_usd), 0).label("reserved_usd")
-    ).where(_is_in_flight(), lanes)
-    for owner_id, count, reserved_usd in session.execute(flying.group_by(owner)):
+    for owner_id, count, reserved_usd in session.execute(_in_flight(owner, lanes)):
         used[owner_id].in_flight, used[owner_id].reserved_usd = count, Decimal(reserved_usd)
     for owner_id, count in session.execute(_waiting(owner, lanes)):
-        used[owner_id].waiting = count
-    return dict(used)
+        used[owner_id].waiting = int(count)
+    return used
+
+
+def _in_flight(owner: InstrumentedAttribute[Any], lanes: ColumnElement[bool]) -> Select[Any]:
+    """What the dispatcher counts: a held job keeps its dollars and not its place."""
+    return (
+        select(
+            owner,
+            func.count().filter(Job.held_at.is_(None)),
+            func.coalesce(func.sum(Job.reserved_usd), 0),
+        )
+        .where(IN_FLIGHT, lanes)
+        .group_by(owner)
+    )
 
 
 def _waiting(owner: InstrumentedAttribute[Any], lanes: ColumnElement[bool]) -> Select[Any]:
     """How many wait: due ones, suspects, and those that are not due yet, each read from its own index."""
     parts = [
         select(owner.label("owner"), func.count().label("jobs"))
-        .where(_waits(), Job.open_provider.is_(None), lanes, which)
+        .where(place, Job.open_provider.is_(None), lanes)
         .group_by(owner)
-        for which in (
-            Job.is_due & (Job.worker_deaths < _SUSPECT_DEATHS),
-            Job.is_due & (Job.worker_deaths >= _SUSPECT_DEATHS),
-            ~Job.is_due,
-        )
+        for place in (READY, SUSPECT, DELAYED & WAITS)
     ]
     every = union_all(*parts).subquery()
     return select(every.c.owner, func.sum(every.c.jobs)).group_by(every.c.owner)
-
-
-def _waits() -> ColumnElement[bool]:
-    """As the indexes say it."""
-    return (
-        Job.dispatched_at.is_(None)
-        & Job.outcome.is_(None)
-        & Job.held_at.is_(None)
-        & Job.kill_requested_at.is_(None)
-    )
-
-
-def _is_in_flight() -> ColumnElement[bool]:
-    """As the index says it."""
-    return Job.outcome.is_(None) & or_(Job.dispatched_at.is_not(None), Job.open_provider.is_not(None))

@@ -44,6 +44,16 @@ def load(name: str) -> Callable[..., Provider]:
     return provider
 
 
+def documented_limit(name: str) -> int | None:
+    """The requests at a time that a provider's documents allow; None when they do not say.
+
+    Raises:
+        UnknownProvider: there is none of this name.
+    """
+    limit: int | None = getattr(load(name), "max_in_flight", None)
+    return limit
+
+
 def turned_on(keyed: Iterable[str]) -> tuple[str, ...]:
     """The providers that serve, given those whose key is set.
 

@@ -196,6 +196,20 @@ def test_a_campaign_is_paused_once_and_resumed_once(client, campaign):
         assert (resumed["paused_at"], resumed["notice"]) == (None, None)
 
 
+def test_what_no_worker_has_taken_is_taken_back_by_a_pause(client, campaign, add, hand):
+    published, running = add(2)
+    stale = hand.dispatch(published)
+    hand.start(running)
+
+    paused = client.post(f"{campaign}/pause").json()
+
+    assert (paused["in_flight"], paused["waiting"]) == (1, 1)
+    assert hand.look(published).claim > stale.number
+    assert client.get(f"/api/jobs/{published}/events").json()["events"][-1]["reason"] == (
+        "paused before a worker took it"
+    )
+
+
 def test_another_projects_campaign_cannot_be_touched(stranger, client, campaign):
     for refused in (
         stranger.patch(campaign, json={"weight": 9}),
@@ -235,8 +249,8 @@ def test_jobs_in_flight_and_waiting_are_counted_and_what_is_reserved_is_summed(
 
     shown, project = client.get(campaign).json(), client.get("/api/project").json()
 
-    assert (shown["in_flight"], shown["waiting"], shown["reserved_usd"]) == (3, 1, "0.08")
-    assert (project["in_flight"], project["waiting"], project["reserved_usd"]) == (4, 2, "7.08")
+    assert (shown["in_flight"], shown["waiting"], shown["reserved_usd"]) == (2, 1, "0.08")
+    assert (project["in_flight"], project["waiting"], project["reserved_usd"]) == (3, 2, "7.08")
     assert client.get("/api/campaigns").json()["campaigns"] == [shown]
 
 

@@ -4,13 +4,17 @@ import threading
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import func, select, text
 
-from models import allowances, provider_rules
+from models import allowances, limits, provider_rules, transitions
 from models.campaign import Campaign
 from models.errors import NotFound
+from models.job import Job
 from models.limit import WHOLE, Limit
 from models.money import plain_usd, read_usd
 from models.project import Project
+from models.transitions import NewJob
+from models.worker import DISPATCH_LOCK
 
 
 @pytest.mark.parametrize(
@@ -89,8 +93,9 @@ def test_a_provider_and_one_of_its_offers_are_ruled_apart(database):
         provider_rules.change(session, "wiro", "a/b", {"price_usd": Decimal("0.04")})
         provider_rules.pause(session, "wiro", "a/b")
 
-        whole, offer = provider_rules.every(session)
+        rules = limits.limits(session)
 
+    whole, offer = rules["wiro", WHOLE], rules["wiro", "a/b"]
     assert (whole.model_slug, whole.max_in_flight, whole.paused_at) == (WHOLE, 20, None)
     assert (offer.model_slug, offer.price_usd, offer.max_in_flight) == ("a/b", Decimal("0.04"), None)
     assert offer.paused_at is not None
@@ -116,7 +121,50 @@ def test_a_window_is_forgotten_and_rules_are_not(database):
 
     with database.transaction() as session:
         forgotten = [provider_rules.forget_window(session, name) for name in ("wiro", "wiro", "bfl")]
-        [rule] = provider_rules.every(session)
+        [rule] = limits.limits(session).values()
 
     assert forgotten == [True, False, False]
     assert (rule.max_in_flight, rule.learnt_in_flight, rule.refusals) == (20, None, 0)
+
+
+def test_jobs_that_were_sent_to_a_provider_and_not_taken_come_back_when_it_is_paused(database, project_id):
+    with database.transaction() as session:
+        jobs = [NewJob(project_id, "a/b", {"prompt": "x"}), NewJob(project_id, "c/d", {"prompt": "x"})]
+        one, other = transitions.enqueue(session, jobs)
+        transitions.dispatch(session, "wiro", [one.id, other.id])
+
+    with database.transaction() as session:
+        provider_rules.pause(session, "wiro", "a/b")
+        assert [session.get(Job, job.id).dispatched_at is None for job in (one, other)] == [True, False]
+
+    with database.transaction() as session:
+        provider_rules.pause(session, "wiro", WHOLE)
+        assert session.get(Job, other.id).dispatched_at is None
+
+
+def test_a_pause_waits_for_the_dispatcher_that_has_just_looked(database, project_id, eventually):
+    """What it then sends was chosen before the pause; the pause takes it back."""
+    with database.transaction() as session:
+        [job] = transitions.enqueue(session, [NewJob(project_id, "a/b", {"prompt": "x"})])
+    paused = threading.Thread(target=lambda: _pause(database, project_id))
+
+    with database.transaction() as dispatcher:
+        dispatcher.execute(select(func.pg_advisory_xact_lock(DISPATCH_LOCK)))
+        paused.start()
+        eventually(lambda: _waiting_for_a_lock(dispatcher))
+        transitions.dispatch(dispatcher, "wiro", [job.id])
+    paused.join()
+
+    with database.transaction() as session:
+        assert session.get(Job, job.id).dispatched_at is None
+
+
+def _pause(database, project_id):
+    with database.transaction() as session:
+        allowances.pause_project(session, project_id)
+
+
+def _waiting_for_a_lock(session):
+    return session.execute(
+        text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    ).scalar_one()

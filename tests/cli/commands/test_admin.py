@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 import settings
-from cli.admin import first_project
 from cli.doctor import Health, Installation, check_providers, check_redis, examine
 from cli.main import cli
+from cli.projects import first_project
 from migrations import runner
 from models import transitions
 from models.attempts import Failure
