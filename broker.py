@@ -86,10 +86,11 @@ def create_app(redis_url: str) -> Celery:
         },
         # Beat keeps nothing on disk: what is due is decided in Postgres.
         beat_scheduler="workers.beat:RingingScheduler",
-        beat_max_loop_interval=1,
+        beat_max_loop_interval=0.5,
         beat_schedule={
             "dispatch": {"task": DISPATCH, "schedule": 1.0},
-            "sweep": {"task": SWEEP, "schedule": 1.0},
+            # Half of a second counts: from a worker's death to its jobs running again it is three at most.
+            "sweep": {"task": SWEEP, "schedule": 0.5},
             "stop": {"task": STOP, "schedule": 1.0},
         },
         worker_hijack_root_logger=True,

@@ -22,6 +22,10 @@ IDENTITY = ("taskid", "task_uuid", "id")
 """What the providers' tickets call their own id of a request."""
 
 
+_IN_DOUBT = (AttemptState.INTENT, AttemptState.UNKNOWN, AttemptState.WRITTEN_OFF)
+"""Nobody could say whether they cost anything."""
+
+
 @dataclass(frozen=True, slots=True)
 class Assigned:
     """The attempt that a claim works on.
@@ -235,6 +239,22 @@ def close(
         .where(which, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
         .values(state=state, billed=billed, finished_at=func.clock_timestamp(), **values)
     )
+
+
+def end_unbilled(session: Session, which: ColumnElement[bool], **values: Any) -> bool:
+    """It is known to have cost nothing; True if there was such an attempt that had not ended so already."""
+    ended = session.execute(
+        update(Attempt)
+        .where(which, Attempt.state.in_(_IN_DOUBT))
+        .values(
+            state=AttemptState.CANCELLED,
+            billed=Billed.NO,
+            finished_at=func.coalesce(Attempt.finished_at, func.clock_timestamp()),
+            **values,
+        )
+        .returning(Attempt.id)
+    ).first()
+    return ended is not None
 
 
 def open_provider() -> ScalarSelect[str]:

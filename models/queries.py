@@ -43,8 +43,12 @@ from models.project import Project
 from models.turns import OUT_CODES
 from models.worker import LOCK_NAMESPACE, Worker
 
-LOCKLESS_AFTER = timedelta(seconds=2)
-"""A worker without its lock is dead once it has also been silent this long: time to take the lock again."""
+LOCKLESS_AFTER = timedelta(seconds=1.5)
+"""A worker without its lock is dead once it has also been silent this long: time to take the lock again.
+
+Longer than a worker trusts what it last saw of a claim (`workers.fencing.FRESH_S`): it has stopped
+buying before anybody takes its jobs.
+"""
 
 SILENT_AFTER = timedelta(seconds=15)
 """A worker that holds its lock but has not renewed its row for this long is frozen or cut off."""
@@ -514,6 +518,12 @@ def _oldest_session() -> ColumnElement[datetime]:
 def ended_workers() -> Select[int]:
     """The ids of all workers that have ended, for a subquery."""
     return select(Worker.id).where(Worker.ended_at.is_not(None))
+
+
+def is_held(session: Session, job_id: int, claim: int) -> bool:
+    """Whether this claim on the job is still good."""
+    mine = select(Job.id).where(Job.id == job_id, Job.claim == claim, Job.outcome.is_(None))
+    return session.execute(mine).first() is not None
 
 
 def jobs_in_hands(session: Session, worker_id: int) -> list[Row[Any]]:

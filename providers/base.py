@@ -5,7 +5,7 @@ knows neither the queue nor the database; its configuration arrives as
 constructor arguments, its errors are the tree drawn in `providers.errors`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -48,6 +48,14 @@ class ImageArgument:
     images: tuple[InputImage, ...]
 
 
+MaySend = Callable[[], None]
+"""Called right before a purchase leaves, and between its pieces; it raises when the purchase must not."""
+
+
+def at_any_time() -> None:
+    """Let every purchase go: for whoever has nobody to ask."""
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One submission of one job to one offer.
@@ -59,6 +67,7 @@ class GenerationRequest:
         parameters: in the provider's own names, as the catalogue's mapping made them.
         extra: the caller's `PROVIDER.name` parameters, passed through unchanged.
         images: the pictures among the parameters; each provider has its own way to send them.
+        may_send: asked at the last moment.  What it raises comes out of `submit`, and nothing was bought.
     """
 
     key: str
@@ -67,6 +76,7 @@ class GenerationRequest:
     parameters: Mapping[str, JsonValue]
     extra: Mapping[str, JsonValue]
     images: tuple[ImageArgument, ...] = ()
+    may_send: MaySend = field(default=at_any_time, repr=False, compare=False)
 
 
 Ticket = Mapping[str, JsonValue]
@@ -159,6 +169,7 @@ class Provider(Protocol):
 
         Raises:
             SubmissionUnknown: the request may have been taken, and nobody can tell.
+            Exception: whatever `request.may_send` raises; then nothing was bought.
         """
 
     def find(self, key: str) -> Ticket | None:

@@ -22,6 +22,7 @@ import httpx
 from pydantic import JsonValue, SecretStr
 
 from providers import reach
+from providers.base import MaySend
 from providers.errors import (
     BadCredentials,
     InsufficientBalance,
@@ -33,6 +34,7 @@ from providers.errors import (
     SubmissionUnknown,
     Unavailable,
 )
+from providers.guarding import guarded
 
 MOST_BYTES = 64 * 1024 * 1024
 """No answer and no picture is longer: twenty pictures as base64 are shorter."""
@@ -159,18 +161,19 @@ class Wire:
         """Whose it is and where it leads."""
         return f"Wire({self._provider!r}, {self.base_url!r})"
 
-    def buy(self, method: str, url: str, **sent: Any) -> Answer:
+    def buy(self, method: str, url: str, *, may_send: MaySend, **sent: Any) -> Answer:
         """The answer to a request that costs money, sent once.
 
         Takes `headers`, `json`, `data`, `files` as httpx does; a path is one below the base URL.
 
         Raises:
+            Exception: whatever `may_send` raises; then the request did not go, or not to its end.
             Unavailable: provably not sent: there was no connection.
             SubmissionUnknown: sent, and the answer was lost.
             BadCredentials: the key cannot be said in a header.
         """
         with self._not_sent():
-            request = self._request(method, url, sent)
+            request = guarded(self._request(method, url, sent), may_send)
         try:
             return self._exchange(self._till, request)
         except _NEVER_SENT as exc:

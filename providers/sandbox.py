@@ -96,6 +96,7 @@ class Provider:
         parameters = _read(_Parameters, request.parameters, "parameter")
         demands = _read(_Demands, request.extra, "demand")
         _turn_away(demands, request.attempt)
+        request.may_send()
         order = _order(request, parameters, demands, demands.latency or self._latency_s, self._now())
         logger.info("Accepted a request.", extra={"event": "sandbox_accepted", "ticket": order.id})
         return order.model_dump(mode="json")

@@ -75,7 +75,9 @@ class Provider(HttpProvider):
             Unavailable: nothing was created.
         """
         body = told(request)
-        answer = self._wire.buy("POST", self._wire.base_url, headers=self._headers(), json=body)
+        answer = self._wire.buy(
+            "POST", self._wire.base_url, may_send=request.may_send, headers=self._headers(), json=body
+        )
         return {"id": created(answer), "submitted_at": self._now()}
 
     def adopt(self, remote_id: str) -> Ticket:

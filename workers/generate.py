@@ -37,7 +37,7 @@ from providers.errors import (
     Unsupported,
 )
 from storage.errors import StorageError
-from workers import asking, failing, inputs, lost_answers, stopping
+from workers import asking, failing, fencing, inputs, lost_answers, stopping
 from workers.bench import Bench
 from workers.inputs import Pictures
 from workers.keeping import keep
@@ -155,7 +155,9 @@ def _assign(turn: Turn, job: Job, spec: ModelSpec) -> Work:
         transitions.end_preprocess(session, turn.claim)
         return transitions.assign(session, turn.claim, provider=offer.provider, remote_id=offer.remote_id)
 
+    asked_at = time.monotonic()
     attempt = turn.write(write)
+    turn.stop.is_ours(asked_at)
     return Work(
         turn=turn,
         job=job,
@@ -206,7 +208,11 @@ def _bought(work: Work, pictures: Pictures | None) -> Ticket:
         failing.tell(work, exc)
         raise lost_answers.lost(work, exc) from exc
     except ProviderError as exc:
-        raise failing.failed_attempt(work, exc) from exc
+        with fencing.refused(work, exc):
+            raise failing.failed_attempt(work, exc) from exc
+    except StaleTransition:
+        fencing.leave_unbought(work, "its worker was frozen or cut off before anything was sent")
+        raise
 
 
 def _send(work: Work, pictures: Pictures | None) -> Ticket:
@@ -215,16 +221,17 @@ def _send(work: Work, pictures: Pictures | None) -> Ticket:
     except catalogue.CannotExpress as exc:
         raise Unsupported(exc.reason) from exc
     sent_along = _gathered_again(work) if pictures is None else pictures
-    return work.provider.submit(
-        GenerationRequest(
-            key=str(work.attempt.uuid),
-            attempt=work.attempt.number,
-            remote_id=work.attempt.remote_id,
-            parameters=told.parameters,
-            extra=told.extra,
-            images=inputs.arguments(told.images, sent_along),
-        )
+    request = GenerationRequest(
+        key=str(work.attempt.uuid),
+        attempt=work.attempt.number,
+        remote_id=work.attempt.remote_id,
+        parameters=told.parameters,
+        extra=told.extra,
+        images=inputs.arguments(told.images, sent_along),
+        may_send=fencing.may_send(work.turn),
     )
+    # Postgres may be away at the last look: then nothing was sent, and it is tried again.
+    return work.turn.patiently(lambda: work.provider.submit(request))
 
 
 def _gathered_again(work: Work) -> Pictures:

@@ -1,14 +1,16 @@
 """A worker process's signs of life.
 
 One thread with one connection of its own: it holds the worker's advisory lock
-for as long as the process lives, renews the worker's row each second, and
-learns in the same breath which of its jobs somebody wants killed.
+for as long as the process lives, renews the worker's row each half second,
+and learns in the same breath which jobs are still its own, and which of them somebody
+wants killed.
 """
 
 import logging
 import os
 import socket
 import threading
+import time
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Integer, cast, func, insert, select, update
@@ -21,7 +23,9 @@ from models.transitions import Claim
 from models.worker import LOCK_NAMESPACE, Worker
 from workers.running import RunningJobs, StopReason
 
-BEAT_S = 1.0
+BEAT_S = 0.5
+"""Twice this, and the time to connect, is the longest silence of a worker whose connection was cut."""
+
 RECONNECT_S = 0.2
 
 logger = logging.getLogger("darkroom.heartbeat")
@@ -148,9 +152,11 @@ class Heartbeat:
         A job is left behind when Postgres committed a step and the answer was lost,
         or when its task ended in an error nobody foresaw.
         """
+        asked_at = time.monotonic()
         with Session(connection) as session:
             held = queries.jobs_in_hands(session, self.worker_id())
         claims = {Claim(job.id, job.claim): job.is_wanted_dead for job in held}
+        self._running.are_ours(claims, asked_at)
         for claim, is_wanted_dead in claims.items():
             if is_wanted_dead:
                 self._running.stop(claim, StopReason.KILLED)

@@ -6,6 +6,8 @@ its next safe point.  The dangerous moment, between "the provider accepted" and
 """
 
 import threading
+import time
+from collections.abc import Iterable
 from enum import StrEnum
 
 from models.transitions import Claim
@@ -19,13 +21,25 @@ class StopReason(StrEnum):
     BURIED = "buried"  # this process was taken for dead; its claims are void
 
 
+NEVER = float("-inf")
+
+
 class StopSignal:
-    """A job's bell-pull: asked once, looked at often."""
+    """A job's bell-pull, asked once and looked at often; beside it, when the job was last seen to be ours."""
 
     def __init__(self) -> None:
-        """Nobody has asked yet."""
+        """Nobody has asked yet, and nobody has looked."""
         self._asked = threading.Event()
         self.reason: StopReason | None = None
+        self._ours_at = NEVER
+
+    def is_ours(self, at: float) -> None:
+        """Postgres has said so; it was asked at this moment of the monotonic clock, or later."""
+        self._ours_at = max(self._ours_at, at)
+
+    def was_ours_within(self, seconds: float) -> bool:
+        """Whether it was seen to be ours so lately.  The clock goes on while the process is frozen."""
+        return time.monotonic() - self._ours_at < seconds
 
     def ask(self, reason: StopReason) -> None:
         """Ask to stop; the first reason stays."""
@@ -73,6 +87,13 @@ class RunningJobs:
             signals = list(self._signals.get(claim, ()))
         for signal in signals:
             signal.ask(reason)
+
+    def are_ours(self, claims: Iterable[Claim], at: float) -> None:
+        """Postgres has said that these claims are good; it was asked at this moment or later."""
+        with self._lock:
+            signals = [signal for claim in claims for signal in self._signals.get(claim, ())]
+        for signal in signals:
+            signal.is_ours(at)
 
     def stop_all(self, reason: StopReason) -> None:
         """Ask every job to stop."""

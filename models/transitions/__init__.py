@@ -21,7 +21,7 @@ from models.transitions.dispatching import Hand, dispatch, hand_out, recall
 from models.transitions.holding import adopt, give_up, release, resend
 from models.transitions.moving import Claim
 from models.transitions.queueing import EnqueuedJob, NewJob, enqueue
-from models.transitions.rescuing import give_back, rescue
+from models.transitions.rescuing import give_back, record_unbought, rescue
 from models.transitions.retrying import Again, retries_of, try_again
 from models.transitions.stopping import (
     cancel,
@@ -86,6 +86,7 @@ __all__ = [
     "output",
     "recall",
     "record_ticket",
+    "record_unbought",
     "release",
     "request_expiry",
     "request_kill",

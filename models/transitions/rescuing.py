@@ -1,4 +1,4 @@
-"""The sweep: jobs are taken out of hands that cannot hold them any more."""
+"""The sweep: jobs are taken out of hands that cannot hold them any more; and what such hands say later."""
 
 from typing import Any
 
@@ -13,8 +13,9 @@ from models.lifecycle import (
     AttemptState,
     Billed,
     Outcome,
+    Status,
 )
-from models.transitions.moving import BACK_WITH_ATTEMPT, move
+from models.transitions.moving import BACK_WITH_ATTEMPT, BACK_WITHOUT_ATTEMPT, move
 
 
 def give_back(session: Session, whose: ColumnElement[bool], reason: str) -> list[Row[Any]]:
@@ -57,3 +58,28 @@ def rescue(session: Session, whose: ColumnElement[bool], reason: str) -> list[Ro
         **BACK_WITH_ATTEMPT,
     )
     return quarantined + rescued
+
+
+def record_unbought(session: Session, attempt_id: int, why: str) -> bool:
+    """Nothing was bought under this attempt, says the worker that alone could have; True if that was news.
+
+    A fact, like a ticket: it needs no claim, and whoever has the job now learns of it.  A
+    job that was held for want of it, or that somebody was about to hold, waits for a new
+    attempt; an attempt that has ended is known to have cost nothing.  Safe to call twice.
+    """
+    job_id = attempts.lock_job_of(session, attempt_id)
+    mine = (Attempt.id == attempt_id) & Attempt.ticket.is_(None)
+    unbought = {"error_code": "unbought", "error_message": why}
+    if attempts.end_unbilled(session, mine & Attempt.finished_at.is_(None), **unbought):
+        _to_be_bought_anew(session, job_id, why)
+        return True
+    return attempts.end_unbilled(session, mine & (Attempt.billed == Billed.UNKNOWN))
+
+
+def _to_be_bought_anew(session: Session, job_id: int, why: str) -> None:
+    """From wherever it is, even from a worker's hands: that one could only have put it on hold."""
+    whose = Job.id == job_id
+    run_at = func.clock_timestamp()
+    anew: dict[str, Any] = {**BACK_WITHOUT_ATTEMPT, "run_at": run_at, "reason": f"nothing was bought: {why}"}
+    move(session, lifecycle.RELEASE, whose & (Job.status == Status.QUEUE), held_at=None, **anew)
+    move(session, lifecycle.RESCUE, whose & Job.worker_id.is_not(None), **anew)

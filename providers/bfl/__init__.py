@@ -54,7 +54,13 @@ class Provider(HttpProvider):
             RateLimited: too many tasks in flight: 24, of some models 6.
             Unavailable: nothing was taken.
         """
-        answer = self._wire.buy("POST", f"v1/{request.remote_id}", headers=self._key(), json=told(request))
+        answer = self._wire.buy(
+            "POST",
+            f"v1/{request.remote_id}",
+            may_send=request.may_send,
+            headers=self._key(),
+            json=told(request),
+        )
         body = reading.taken(answer)
         task_id = str(identifier(body.get("id")))
         cost = reading.dollars(body.get("cost"))

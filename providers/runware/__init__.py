@@ -72,7 +72,9 @@ class Provider(HttpProvider):
             Unavailable: nothing was taken.
         """
         task = told(request)
-        answer = self._wire.buy("POST", self._wire.base_url, headers=self._headers(), json=[task])
+        answer = self._wire.buy(
+            "POST", self._wire.base_url, may_send=request.may_send, headers=self._headers(), json=[task]
+        )
         reading.require_taken(answer, request.key.lower())
         return self._ticket(request.key, pictures_of(task))
 

@@ -76,10 +76,13 @@ class Provider(HttpProvider):
             Unavailable: nothing was run.
         """
         body = told(request)
-        if isinstance(body, Mapping):
-            answer = self._buy(f"Run/{request.remote_id}", json=body)
-        else:
-            answer = self._buy(f"Run/{request.remote_id}", files=body)
+        answer = self._wire.buy(
+            "POST",
+            f"Run/{request.remote_id}",
+            may_send=request.may_send,
+            headers=self._headers(),
+            **({"json": body} if isinstance(body, Mapping) else {"files": body}),
+        )
         return {"taskid": reading.taken(answer), "submitted_at": self._now()}
 
     def adopt(self, remote_id: str) -> Ticket:
@@ -129,9 +132,6 @@ class Provider(HttpProvider):
 
     def _stop(self, verb: str, taskid: str) -> CancelOutcome | None:
         return reading.stopped(self._ask(f"Task/{verb}", taskid), taskid)
-
-    def _buy(self, path: str, **body: object) -> Answer:
-        return self._wire.buy("POST", path, headers=self._headers(), **body)
 
     def _ask(self, path: str, taskid: str) -> Answer:
         return self._wire.ask("POST", path, headers=self._headers(), json={"taskid": taskid})

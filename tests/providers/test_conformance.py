@@ -10,6 +10,7 @@ may come twice, early or never, and from anybody; polling is the truth.
 
 import io
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -337,6 +338,19 @@ def test_one_key_is_one_purchase_where_that_is_promised(play, name):
     first, second = (stage.provider().submit(stage.request) for _ in range(2))
 
     assert first["id"] == second["id"]
+
+
+class Forbidden(Exception):
+    """What a guard raises."""
+
+
+def _forbid() -> None:
+    raise Forbidden
+
+
+def test_what_may_not_be_sent_buys_nothing(idle, buys, name):
+    with pytest.raises(Forbidden):
+        idle(name).submit(replace(buys(name), may_send=_forbid))
 
 
 def test_whoever_can_be_asked_finds_what_arrived(play, name):

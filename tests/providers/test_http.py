@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from providers import http as wire_module
 from providers import reach
+from providers.base import at_any_time
 from providers.errors import (
     BadCredentials,
     Billed,
@@ -86,6 +87,12 @@ def wire(base_url, **options):
     return Wire("acme", base_url=base_url, secrets=[SecretStr(KEY)], **options)
 
 
+def _call(acme, verb, *where, **sent):
+    if verb == "buy":
+        sent["may_send"] = at_any_time
+    return getattr(acme, verb)(*where, **sent)
+
+
 def mocked(answer, **options):
     return wire("https://api.acme.example", transport=httpx.MockTransport(answer), **options)
 
@@ -95,7 +102,7 @@ def mocked(answer, **options):
 
 def test_a_purchase_nobody_could_take_cost_nothing():
     with pytest.raises(Unavailable) as refused:
-        wire("http://127.0.0.1:9").buy("POST", "/run", json={})
+        wire("http://127.0.0.1:9").buy("POST", "/run", may_send=at_any_time, json={})
 
     assert refused.value.billed is Billed.NO
 
@@ -104,7 +111,7 @@ def test_a_purchase_whose_answer_is_cut_off_may_have_cost_something(serve):
     url = serve(lambda handler: handler.connection.close())
 
     with pytest.raises(SubmissionUnknown):
-        wire(url).buy("POST", "/run", json={})
+        wire(url).buy("POST", "/run", may_send=at_any_time, json={})
 
 
 def test_a_purchase_whose_answer_does_not_come_may_have_cost_something(serve):
@@ -112,7 +119,7 @@ def test_a_purchase_whose_answer_does_not_come_may_have_cost_something(serve):
     url = serve(lambda handler: gone.wait(5))
 
     with pytest.raises(SubmissionUnknown):
-        wire(url, timeout_s=0.2).buy("POST", "/run", json={})
+        wire(url, timeout_s=0.2).buy("POST", "/run", may_send=at_any_time, json={})
     gone.set()
 
 
@@ -125,7 +132,7 @@ def test_each_purchase_has_a_connection_of_its_own_and_questions_share_one(serve
 
     acme = wire(serve(answer, keeps_connections=True))
     for _ in range(3):
-        acme.buy("POST", "/run", json={})
+        acme.buy("POST", "/run", may_send=at_any_time, json={})
         acme.ask("GET", "/state")
 
     acme._client.close()
@@ -185,7 +192,9 @@ def test_the_key_is_in_no_answer_even_if_the_vendor_repeats_it():
 
 def test_a_key_that_fits_no_header_is_bad_credentials_and_is_not_quoted():
     with pytest.raises(BadCredentials) as refused:
-        mocked(lambda _: httpx.Response(200)).buy("POST", "/run", headers={"x-key": "schlüssel-ключ"})
+        mocked(lambda _: httpx.Response(200)).buy(
+            "POST", "/run", may_send=at_any_time, headers={"x-key": "schlüssel-ключ"}
+        )
 
     assert "ключ" not in str(refused.value)
 
@@ -237,14 +246,14 @@ def test_a_key_with_space_around_it_is_bad_credentials_and_is_not_quoted(verb, k
     acme = wire(serve(lambda handler: say(handler, 200, b"{}")))
 
     with pytest.raises(BadCredentials) as refused:
-        getattr(acme, verb)("POST", "/run", headers={"x-key": key})
+        _call(acme, verb, "POST", "/run", headers={"x-key": key})
 
     assert KEY not in "".join(traceback.format_exception(refused.value))
 
 
 def test_a_base_url_that_is_no_address_sends_nothing():
     with pytest.raises(Unavailable) as refused:
-        wire("api.acme.example").buy("POST", "/run", json={})
+        wire("api.acme.example").buy("POST", "/run", may_send=at_any_time, json={})
 
     assert refused.value.billed is Billed.NO
 
@@ -276,7 +285,7 @@ def test_an_endless_answer_is_left(verb, monkeypatch):
     acme = mocked(lambda _: httpx.Response(200, content=b"x" * 2000))
 
     with pytest.raises(SubmissionUnknown if verb == "buy" else MalformedResponse):
-        getattr(acme, verb)("POST", "/run")
+        _call(acme, verb, "POST", "/run")
 
 
 @pytest.mark.parametrize("verb", ["ask", "buy", "download"])
@@ -285,8 +294,8 @@ def test_an_error_holds_nothing_of_the_answer_that_was_too_long(verb, monkeypatc
     acme = mocked(lambda _: httpx.Response(200, stream=Drops(b"x" * 10_000, 200)))
 
     with pytest.raises((SubmissionUnknown, MalformedResponse)) as left:
-        acme.download("https://cdn.acme.example/0.png") if verb == "download" else getattr(acme, verb)(
-            "GET", "/x"
+        acme.download("https://cdn.acme.example/0.png") if verb == "download" else _call(
+            acme, verb, "GET", "/x"
         )
 
     held = [len(value) for value in _remembered(left.value) if isinstance(value, bytes | bytearray)]
@@ -394,8 +403,8 @@ def test_a_host_that_can_be_none_is_an_error_of_ours(host, verb):
     acme = wire("https://api.acme.example")
 
     with pytest.raises((MalformedResponse, Unavailable)):
-        acme.download(f"http://{host}/x") if verb == "download" else getattr(acme, verb)(
-            "GET", f"http://{host}/x"
+        acme.download(f"http://{host}/x") if verb == "download" else _call(
+            acme, verb, "GET", f"http://{host}/x"
         )
 
 
@@ -429,7 +438,7 @@ def test_no_vendor_leads_us_to_a_private_address(url, verb):
     acme = mocked(lambda _: httpx.Response(200, content=PNG))
 
     with pytest.raises(MalformedResponse, match="private"):
-        acme.download(url) if verb == "download" else getattr(acme, verb)("GET", url)
+        acme.download(url) if verb == "download" else _call(acme, verb, "GET", url)
 
 
 @pytest.mark.parametrize("verb", ["ask", "download"])

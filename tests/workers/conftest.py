@@ -59,6 +59,7 @@ class Obedient:
         """`on_submit` may refuse the request; `on_answer` may lose the answer to one that was taken."""
         self.submitted.append(request)
         self.on_submit()
+        request.may_send()
         if request.key in self.bought and self.on_lost_answer is LostAnswer.ASK:
             raise InvalidParameters("duplicate id")
         if request.key not in self.bought or self.on_lost_answer is LostAnswer.NOBODY_KNOWS:
