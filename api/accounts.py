@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
+from models import queries
 from models.attempt import Attempt
 from models.campaign import Campaign
 from models.job import Job
@@ -42,9 +43,10 @@ class Account:
 
 @dataclass(slots=True)
 class Books:
-    """One campaign's accounts; `held` jobs wait for a person."""
+    """One campaign's accounts; `held` jobs wait for a person, `retried` ones try another one again."""
 
     held: int = 0
+    retried: int = 0
     accounts: list[Account] = field(default_factory=list)
 
     @property
@@ -88,6 +90,8 @@ def books(session: Session, campaign_ids: Collection[int]) -> dict[int, Books]:
     )
     for campaign_id, count in session.execute(held):
         kept[campaign_id].held = count
+    for campaign_id, count in queries.retried_by_campaign(session, campaign_ids).items():
+        kept[campaign_id].retried = count
     return kept
 
 

@@ -18,7 +18,7 @@ from api.accounts import Account, Books
 from api.dependencies import NativeProject, Services, ServicesOf
 from api.errors import Problem, faulty_field
 from api.market import NotExpressible, NotSold
-from api.ordering import Terms, new_job
+from api.ordering import new_job, terms_of
 from api.schemas import (
     AccountAnswer,
     AddedJob,
@@ -222,6 +222,7 @@ def _answer(
         counts=dict(counts),
         stop_as=campaign.stop_as,
         held=books.held,
+        retried=books.retried,
         pictures=books.pictures,
         cost_usd=plain_usd(books.cost_usd),
         cost_is_estimate=books.is_estimate,
@@ -315,8 +316,7 @@ def _read(services: Services, project_id: int, index: int, raw: object) -> _Good
 
 
 def _new_job(services: Services, project_id: int, row: CampaignRow) -> NewJob:
-    terms = Terms(row.wanted_providers, row.route, row.on_unknown)
-    job = new_job(services, project_id, row.model, row.parameters, terms)
+    job = new_job(services, project_id, row.model, row.parameters, terms_of(row))
     return dataclasses.replace(job, priority=row.priority, custom_id=row.custom_id)
 
 

@@ -5,9 +5,13 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from api.errors import Problem
-from api.schemas import JobFilterBody, LivingFilterBody
+from api.schemas import EndedFilterBody, JobFilterBody, LivingFilterBody
 from models import queries
+from models.lifecycle import Outcome
 from models.queries import JobFilter
+
+UNWANTED_ENDS = (Outcome.FAILED, Outcome.EXPIRED)
+"""What is tried again unless other ends are named: who stopped a job wanted it stopped."""
 
 
 def job_filter(session: Session, project_id: int, asked: JobFilterBody) -> JobFilter:
@@ -18,8 +22,11 @@ def job_filter(session: Session, project_id: int, asked: JobFilterBody) -> JobFi
     """
     campaign_id = None if asked.campaign is None else campaign_id_of(session, project_id, asked.campaign)
     statuses = asked.statuses if isinstance(asked, LivingFilterBody) else None
+    codes = asked.error_codes if isinstance(asked, EndedFilterBody) else None
     return JobFilter(
         statuses=None if statuses is None else tuple(statuses),
+        outcomes=_outcomes(asked),
+        error_codes=None if codes is None else tuple(codes),
         campaign_id=campaign_id,
         is_held=asked.held,
         model_slug=asked.model,
@@ -28,6 +35,12 @@ def job_filter(session: Session, project_id: int, asked: JobFilterBody) -> JobFi
         created_after=asked.created_after,
         created_before=asked.created_before,
     )
+
+
+def _outcomes(asked: JobFilterBody) -> tuple[Outcome, ...] | None:
+    if not isinstance(asked, EndedFilterBody):
+        return None
+    return UNWANTED_ENDS if asked.outcomes is None else tuple(Outcome(word) for word in asked.outcomes)
 
 
 def campaign_id_of(session: Session, project_id: int, uuid: UUID) -> int:
@@ -40,3 +53,20 @@ def campaign_id_of(session: Session, project_id: int, uuid: UUID) -> int:
     if found is None:
         raise Problem(404, "campaign_not_found", "This project has no such campaign.")
     return found.id
+
+
+def id_after(cursor: str) -> int:
+    """A cursor is the number of the last job of its page.
+
+    Raises:
+        Problem: it is none of ours.
+    """
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
+        raise invalid("cursor", "takes the next_cursor of an earlier answer")
+    return int(cursor)
+
+
+def invalid(parameter: str, message: str) -> Problem:
+    """The refusal of one parameter."""
+    problem = {"parameter": parameter, "kind": "value", "message": f"{parameter} {message}"}
+    return Problem(422, "invalid_request", problem["message"], problems=[problem])

@@ -2,28 +2,30 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Annotated, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
+from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
-from api import accounts, resolving, stopping
+from api import resolving, stopping
 from api.dependencies import NativeProject, Services, ServicesOf
 from api.errors import Problem
-from api.filters import campaign_id_of
+from api.filters import campaign_id_of, id_after, invalid
 from api.market import NotExpressible, NotSold
 from api.names import job_called
-from api.native_shapes import Setting, at_stake_usd, event_answer, job_answer, job_detail
-from api.ordering import Terms, new_job
+from api.native_shapes import at_stake_usd, event_answer, job_answer, job_detail
+from api.ordering import new_job, terms_of
 from api.resolving import CannotAdopt, NotHeld
 from api.schemas import (
     EventList,
     JobAnswer,
     JobDetail,
     JobPage,
+    Name,
     NewJobBody,
     ProblemAnswer,
     ResolveAnswer,
@@ -32,6 +34,7 @@ from api.schemas import (
     plain_usd,
 )
 from api.stopping import Stop
+from api.surroundings import settings_of
 from api.waiting import why_it_waits
 from catalogue import InvalidInput, UnknownModel
 from models import queries, transitions
@@ -82,9 +85,8 @@ def queue(wanted: NewJobBody, project: NativeProject, services: ServicesOf, resp
 
 
 def _new_job(services: Services, project_id: int, wanted: NewJobBody) -> NewJob:
-    terms = Terms(wanted.wanted_providers, wanted.route, wanted.on_unknown)
     try:
-        job = new_job(services, project_id, wanted.model, wanted.parameters, terms)
+        job = new_job(services, project_id, wanted.model, wanted.parameters, terms_of(wanted))
     except UnknownModel as exc:
         raise Problem(422, "unknown_model", str(exc), suggestions=exc.suggestions) from exc
     except NotSold as exc:
@@ -119,19 +121,33 @@ def list_jobs(
         bool | None,
         Query(description="Only those that wait for somebody to resolve them, or only the others."),
     ] = None,
+    model: Annotated[Name | None, Query(description="Only those of this model, by its slug.")] = None,
+    error_codes: Annotated[
+        list[Name] | None, Query(alias="error_code", description="One or several, by commas.")
+    ] = None,
+    created_before: Annotated[AwareDatetime | None, Query(description="Only older ones.")] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> JobPage:
     """Jobs, newest first.  Pages do not shift while new jobs arrive."""
-    before_id = None if cursor is None else _id_of(cursor)
+    before_id = None if cursor is None else id_after(cursor)
     status_words, outcome_words = _words(Status, "status", statuses), _words(Outcome, "outcome", outcomes)
     with services.database.transaction() as session:
         campaign_id = None if campaign is None else campaign_id_of(session, project.id, campaign)
-        wanted = JobFilter(status_words, outcome_words, campaign_id, before_id, held)
+        wanted = JobFilter(
+            status_words,
+            outcome_words,
+            campaign_id,
+            before_id,
+            held,
+            model_slug=model,
+            created_before=created_before,
+            error_codes=tuple(_parted(error_codes)) or None,
+        )
         # One more than asked for tells whether there is another page.
         found = queries.list_jobs(session, project.id, wanted, limit + 1)
         page = found[:limit]
-        around = _settings_of(session, page)
+        around = settings_of(session, page)
     is_last = len(found) <= limit
     return JobPage(
         jobs=[job_answer(services, job, around[job.id]) for job in page],
@@ -139,28 +155,17 @@ def list_jobs(
     )
 
 
-def _id_of(cursor: str) -> int:
-    """A cursor is the number of the last job of its page."""
-    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
-        raise _invalid("cursor", "takes the next_cursor of an earlier answer")
-    return int(cursor)
-
-
 def _words(kind: type[Word], parameter: str, sent: Iterable[str] | None) -> tuple[Word, ...] | None:
     """The words of `?status=a,b&status=c`; None when there are none."""
-    words = [word.strip() for part in sent or () for word in part.split(",") if word.strip()]
     try:
-        return tuple(kind(word) for word in words) or None
+        return tuple(kind(word) for word in _parted(sent)) or None
     except ValueError as exc:
-        raise _invalid(parameter, f"takes {', '.join(kind)}") from exc
+        raise invalid(parameter, f"takes {', '.join(kind)}") from exc
 
 
-def _settings_of(session: Session, jobs: Sequence[Job]) -> dict[int, Setting]:
-    """What the jobs' rows do not say, by their numbers."""
-    campaigns = {job.campaign_id for job in jobs if job.campaign_id is not None}
-    uuids = queries.campaign_uuids(session, campaigns)
-    held_at = accounts.held_at(session, jobs)
-    return {job.id: Setting(uuids.get(job.campaign_id or 0), held_at.get(job.id)) for job in jobs}
+def _parted(sent: Iterable[str] | None) -> list[str]:
+    """What stands between the commas."""
+    return [word.strip() for part in sent or () for word in part.split(",") if word.strip()]
 
 
 @router.get("/{job_name}", summary="Show a job")
@@ -168,7 +173,7 @@ def show(job_name: str, project: NativeProject, services: ServicesOf) -> JobDeta
     """One job by number, UUID or token, with its attempts and outputs."""
     with services.database.transaction() as session:
         job = _job(session, project.id, job_name)
-        around = _settings_of(session, [job])[job.id]
+        around = settings_of(session, [job])[job.id]
         waits = why_it_waits(session, services.market, job)
         return job_detail(
             services,
@@ -226,7 +231,7 @@ def _stop(
         raise _no_job() from exc
     with services.database.transaction() as session:
         job = queries.job(session, stopped.job_id)
-        around = _settings_of(session, [job])[job.id]
+        around = settings_of(session, [job])[job.id]
     return StopAnswer(cancelled=job.status is Status.CANCEL, job=job_answer(services, job, around))
 
 
@@ -261,7 +266,7 @@ def resolve(
         raise Problem(409, "cannot_adopt", str(exc)) from exc
     with services.database.transaction() as session:
         job = queries.job(session, resolved.job_id)
-        around = _settings_of(session, [job])[job.id]
+        around = settings_of(session, [job])[job.id]
         at_stake = at_stake_usd(services, job, resolved.provider)
     return ResolveAnswer(job=job_answer(services, job, around), at_stake_usd=plain_usd(at_stake))
 
@@ -271,8 +276,3 @@ def resolve(
 
 def _no_job() -> Problem:
     return Problem(404, "job_not_found", "This project has no such job.")
-
-
-def _invalid(parameter: str, message: str) -> Problem:
-    problem = {"parameter": parameter, "kind": "value", "message": f"{parameter} {message}"}
-    return Problem(422, "invalid_request", problem["message"], problems=[problem])

@@ -97,13 +97,30 @@ class Market:
         if refused or not sold_by:
             raise NotSold(spec.slug, refused, sold_by)
         parameters = catalogue.validate(spec, raw)
-        excluded = catalogue.exclusions(spec, parameters)
-        makers = sold_by if wanted is None else wanted
-        if all(name in excluded for name in makers):
-            raise NotExpressible(spec.slug, {name: excluded[name] for name in makers})
-        if wanted is not None:
-            excluded = {name: reason for name, reason in excluded.items() if name in wanted}
+        excluded = _excluded(spec, parameters, sold_by if wanted is None else wanted, wanted)
         return Order(spec, parameters, None if wanted is None else tuple(wanted), excluded)
+
+    def excluded_now(
+        self, model_slug: str, parameters: Mapping[str, JsonValue], wanted: Sequence[str] | None
+    ) -> dict[str, str]:
+        """The providers that cannot express a job of former times, each with the reason, as things are now.
+
+        Args:
+            model_slug: what it asked for.
+            parameters: as they were read then.
+            wanted: the only providers that may make it; those that no longer sell it are passed over.
+
+        Raises:
+            catalogue.UnknownModel: the model is no longer in the catalogue.
+            NotSold: nobody who may make it sells it any more.
+            NotExpressible: whoever may make it cannot be told what was asked for.
+        """
+        spec = self.catalogue.find(model_slug)
+        sold_by = self.sellers(spec)
+        makers = sold_by if wanted is None else [name for name in wanted if name in sold_by]
+        if not makers:
+            raise NotSold(spec.slug, {name: self._why_not(name, spec) for name in wanted or ()}, sold_by)
+        return _excluded(spec, parameters, makers, wanted)
 
     def _why_not(self, provider: str, spec: ModelSpec) -> str:
         """Why a provider does not sell a model here, as the end of a sentence that begins with its name."""
@@ -120,3 +137,16 @@ class Market:
     def notice(self, provider: str | None) -> str | None:
         """What has to be said beside this provider's name; None for most."""
         return SANDBOX_NOTICE if provider == SANDBOX else None
+
+
+def _excluded(
+    spec: ModelSpec,
+    parameters: Mapping[str, JsonValue],
+    makers: Sequence[str],
+    wanted: Sequence[str] | None,
+) -> dict[str, str]:
+    """Those that cannot express the job, of the wanted; refuses what none of the makers can."""
+    excluded = catalogue.exclusions(spec, parameters)
+    if all(name in excluded for name in makers):
+        raise NotExpressible(spec.slug, {name: excluded[name] for name in makers})
+    return {name: reason for name, reason in excluded.items() if wanted is None or name in wanted}

@@ -37,11 +37,13 @@ class Setting:
         campaign: the UUID of its campaign; None when it has none.
         held_at: the provider whose answer was lost; None unless it is held.
         waits: why nobody takes it just now; None when that was not asked, or is not so.
+        retried_as: the job that tries it again; None when none does.
     """
 
     campaign: UUID | None = None
     held_at: str | None = None
     waits: str | None = None
+    retried_as: int | None = None
 
 
 ALONE = Setting()
@@ -97,6 +99,11 @@ def _job_fields(services: Services, job: Job, around: Setting) -> dict[str, Any]
         "excluded": job.excluded,
         "notice": " ".join(filter(None, (services.market.notice(provider), around.waits))) or None,
         "priority": job.priority,
+        "start_by_at": job.start_by_at,
+        "deadline_at": job.deadline_at,
+        "retry": job.retry,
+        "retry_of": job.retry_of,
+        "retried_as": around.retried_as,
         "campaign": around.campaign,
         "custom_id": job.custom_id,
         "created_at": job.created_at,
@@ -134,6 +141,7 @@ def _urls(services: Services, job: Job) -> JobUrls:
         cancel=f"{own}/cancel",
         kill=f"{own}/kill",
         resolve=f"{own}/resolve",
+        retry=f"{own}/retry",
     )
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from api import inputs
 from api.dependencies import Services
+from api.schemas import NewJobBody
 from models.lifecycle import OnUnknown, Route
 from models.transitions import NewJob
 
@@ -17,14 +19,36 @@ class Terms:
         wanted_providers: no others than these, best first.
         route: by what they are ranked.
         on_unknown: what becomes of the job when the answer to a paid request is lost.
+        deadline: the job expires unless it has ended by then.
+        start_within: the job expires unless an attempt was begun by then.
+        retry: its policy about another attempt, over its model's.
     """
 
     wanted_providers: tuple[str, ...] | None = None
     route: Route | None = None
     on_unknown: OnUnknown | None = None
+    deadline: timedelta | None = None
+    start_within: timedelta | None = None
+    retry: Mapping[str, object] | None = None
 
 
 NO_TERMS = Terms()
+
+
+def terms_of(wanted: NewJobBody) -> Terms:
+    """The terms that a caller of the native API has sent."""
+    return Terms(
+        wanted_providers=wanted.wanted_providers,
+        route=wanted.route,
+        on_unknown=wanted.on_unknown,
+        deadline=_span(wanted.deadline_s),
+        start_within=_span(wanted.start_within_s),
+        retry=(wanted.retry and wanted.retry.said) or None,
+    )
+
+
+def _span(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def new_job(
@@ -52,4 +76,7 @@ def new_job(
         route=terms.route or services.route,
         on_unknown=terms.on_unknown or services.on_unknown,
         excluded=order.excluded,
+        deadline=terms.deadline,
+        start_within=terms.start_within,
+        retry=terms.retry,
     )

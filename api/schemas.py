@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from catalogue import RetryTerms
 from models import money
 from models.allowances import IN_FLIGHT_MAX, WEIGHT_MAX, Allowance
 from models.lifecycle import (
@@ -40,6 +41,8 @@ from models.lifecycle import (
 ROWS_MAX = 1000
 PROVIDERS_MAX = 20
 PRIORITY_MAX = 100
+SPAN_MAX_S = 366 * 24 * 3600
+ERROR_CODES_MAX = 50
 
 
 def _storable(text: str) -> str:
@@ -76,6 +79,7 @@ Budget = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "null"}]}),
     Field(description="US dollars that it may spend in all; a string is exact.", examples=["10.00"]),
 ]
+Span = Annotated[float, Field(ge=1, le=SPAN_MAX_S, allow_inf_nan=False)]
 # Not typed further: reading them is the catalogue's work, and it names the parameter that is wrong.
 Parameters = Annotated[
     dict[str, Any],
@@ -131,6 +135,25 @@ class NewJobBody(Asked):
         ),
     ] = None
     priority: Priority = 0
+    deadline_s: Annotated[
+        Span | None, Field(description="It expires unless it has ended so many seconds after it was queued.")
+    ] = None
+    start_within_s: Annotated[
+        Span | None,
+        Field(description="It expires unless it was sent to a provider so many seconds after it was queued."),
+    ] = None
+    retry: Annotated[
+        RetryTerms | None,
+        Field(description="Its own policy about another attempt, over its model's.", examples=[None]),
+    ] = None
+
+    @field_validator("start_within_s")
+    @classmethod
+    def _begins_before_it_must_end(cls, start_within_s: float | None, told: ValidationInfo) -> float | None:
+        deadline_s = told.data.get("deadline_s")  # absent when it is itself wrong
+        if start_within_s is not None and deadline_s is not None and start_within_s > deadline_s:
+            raise ValueError("is longer than deadline_s")
+        return start_within_s
 
     @field_validator("providers")
     @classmethod
@@ -149,6 +172,15 @@ class NewJobBody(Asked):
         if self.provider is not None:
             return (self.provider,)
         return None if self.providers is None else tuple(self.providers)
+
+
+class Unsuccessful(StrEnum):
+    """How a job has ended that may be tried again."""
+
+    FAILED = Outcome.FAILED
+    EXPIRED = Outcome.EXPIRED
+    CANCELLED = Outcome.CANCELLED
+    KILLED = Outcome.KILLED
 
 
 class JobFilterBody(Asked):
@@ -189,21 +221,72 @@ class LivingFilterBody(JobFilterBody):
     ] = None
 
 
+JobNames = Annotated[
+    list[Annotated[str, StringConstraints(min_length=1, max_length=64)] | int],
+    Field(min_length=1, max_length=ROWS_MAX, description="Numbers, UUIDs or tokens.", examples=[[41, 42]]),
+]
+
+
 class StopBody(Asked):
     """Whom to stop: by name, or by what they have in common."""
 
-    ids: Annotated[
-        list[Annotated[str, StringConstraints(min_length=1, max_length=64)] | int] | None,
-        Field(
-            min_length=1, max_length=ROWS_MAX, description="Numbers, UUIDs or tokens.", examples=[[41, 42]]
-        ),
-    ] = None
+    ids: JobNames | None = None
     filter: LivingFilterBody | None = None
 
     @model_validator(mode="after")
     def _mean_somebody(self) -> Self:
         if (self.ids is None) == (self.filter is None):
             raise ValueError("give ids or filter")
+        return self
+
+
+class EndedFilterBody(JobFilterBody):
+    """Which of the project's jobs are meant, of those that ended without a picture."""
+
+    outcomes: Annotated[
+        list[Annotated[Unsuccessful, Strict(strict=False)]] | None,
+        Field(
+            min_length=1,
+            description="Failed and expired ones, unless others are named: who cancelled a job wanted that.",
+            examples=[["failed"]],
+        ),
+    ] = None
+    error_codes: Annotated[
+        list[Name] | None, Field(min_length=1, max_length=ERROR_CODES_MAX, examples=[["generation_failed"]])
+    ] = None
+
+
+class RetryBody(Asked):
+    """How a job is to be tried again."""
+
+    even_if_paid: Annotated[
+        bool, Field(description="Also where money may have gone into it already: it may be paid for twice.")
+    ] = False
+
+
+class RetryCampaignBody(RetryBody):
+    """How what failed of a campaign is to be tried again."""
+
+    dry_run: Annotated[
+        bool, Field(description="Try nothing: `retried` says how many it would be, as far as is known.")
+    ] = False
+    cursor: Annotated[
+        str | None, Field(description="`next_cursor` of the answer before: go on from there.")
+    ] = None
+
+
+class RetryJobsBody(RetryCampaignBody):
+    """Which jobs are to be tried again: those that are named, or those to which a filter applies."""
+
+    ids: JobNames | None = None
+    filter: EndedFilterBody | None = None
+
+    @model_validator(mode="after")
+    def _mean_one_or_the_other(self) -> Self:
+        if (self.ids is None) == (self.filter is None):
+            raise ValueError("give ids or filter")
+        if self.ids is not None and (self.dry_run or self.cursor is not None):
+            raise ValueError("dry_run and cursor go with filter")
         return self
 
 
@@ -301,6 +384,7 @@ class JobUrls(Answer):
     cancel: str
     kill: str
     resolve: str
+    retry: str
 
 
 class JobAnswer(Answer):
@@ -339,6 +423,15 @@ class JobAnswer(Answer):
         ),
     ]
     priority: int
+    start_by_at: Annotated[
+        datetime | None, Field(description="It expires unless it was sent to a provider by then.")
+    ]
+    deadline_at: Annotated[datetime | None, Field(description="It expires unless it has ended by then.")]
+    retry: Annotated[
+        RetryTerms | None, Field(description="Its own policy about another attempt, over its model's.")
+    ]
+    retry_of: Annotated[int | None, Field(description="The job that this one tries again.")]
+    retried_as: Annotated[int | None, Field(description="The job that tries this one again.")]
     campaign: UUID | None
     custom_id: str | None
     created_at: datetime
@@ -501,6 +594,46 @@ class ResolveAnswer(Answer):
     ]
 
 
+class RetriedJob(Answer):
+    """A job, as it was named, and the one that tries it again; `is_new` is false when that was there."""
+
+    name: str
+    id: int
+    uuid: UUID
+    is_new: bool
+
+
+class RetriedAnswer(Answer):
+    """The job that tries another one again; `is_new` is false when it was there already."""
+
+    is_new: bool
+    job: JobAnswer
+
+
+class NotRetried(Answer):
+    """A named job that is not tried again, and why."""
+
+    name: str
+    code: Annotated[str, Field(description="The word that a single retry is refused with.")]
+    detail: str
+
+
+class RetriedJobs(Answer):
+    """What became of the wish to try some jobs again."""
+
+    retried: Annotated[int, Field(description="New jobs.")]
+    existing: Annotated[int, Field(description="Named jobs that were tried again before.")]
+    skipped: Annotated[
+        dict[str, int],
+        Field(description="How many were not tried again, by reason.", examples=[{"may_have_cost": 2}]),
+    ]
+    jobs: Annotated[list[RetriedJob], Field(description="Of the named ones; of a filter only the numbers.")]
+    not_retried: Annotated[list[NotRetried], Field(description="Of the named ones.")]
+    next_cursor: Annotated[
+        str | None, Field(description="There may be more: ask again with it.  Null when all were looked at.")
+    ]
+
+
 # --- campaigns -------------------------------------------------------------------------------------
 
 
@@ -571,6 +704,10 @@ class CampaignAnswer(AllowanceAnswer):
     ]
     held: Annotated[
         int, Field(description="Of those in `task_queue`: they wait for somebody to resolve them.")
+    ]
+    retried: Annotated[
+        int,
+        Field(description="Jobs that try a row again.  Each row is counted once: its newest job decides."),
     ]
     pictures: int
     cost_usd: Annotated[str | None, Field(description="As far as known; null when nothing is.")]

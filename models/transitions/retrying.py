@@ -10,11 +10,12 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, TEXT
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Session
 
 from models.job import Job
 from models.lifecycle import UNSUCCESSFUL
-from models.names import new_token
+from models.names import new_tokens, new_uuids
 from models.transitions.queueing import EnqueuedJob
 
 # What the caller said is copied where it is; what the catalogue says is of now.  A deadline is as far away
@@ -22,18 +23,19 @@ from models.transitions.queueing import EnqueuedJob
 # Of two who ask at once one makes the job (uq_jobs_retry_of); the other one waits for it, and finds it.
 _TRY_AGAIN = text("""
 WITH wanted AS (
-    SELECT * FROM unnest(:ids, :tokens, :kinds, :excluded) AS wanted (id, token, kind, excluded)
+    SELECT * FROM unnest(:ids, :uuids, :tokens, :kinds, :excluded) AS wanted (id, uuid, token, kind, excluded)
 ),
 made AS (
     INSERT INTO jobs (
-        retry_of, socket_token, kind, excluded, project_id, campaign_id, custom_id, model_slug, parameters,
-        callback_url, wanted_providers, route, on_unknown, priority, retry, start_by_at, deadline_at
+        retry_of, uuid, socket_token, kind, excluded, project_id, campaign_id, custom_id, model_slug,
+        parameters, callback_url, wanted_providers, route, on_unknown, priority, retry, start_by_at,
+        deadline_at
     )
     SELECT
-        old.id, wanted.token, wanted.kind, wanted.excluded::jsonb, old.project_id, old.campaign_id,
-        old.custom_id, old.model_slug, old.parameters, old.callback_url, old.wanted_providers, old.route,
-        old.on_unknown, old.priority, old.retry, now() + (old.start_by_at - old.created_at),
-        now() + (old.deadline_at - old.created_at)
+        old.id, wanted.uuid, wanted.token, wanted.kind, wanted.excluded::jsonb, old.project_id,
+        old.campaign_id, old.custom_id, old.model_slug, old.parameters, old.callback_url,
+        old.wanted_providers, old.route, old.on_unknown, old.priority, old.retry,
+        now() + (old.start_by_at - old.created_at), now() + (old.deadline_at - old.created_at)
     FROM wanted
     JOIN jobs AS old ON old.id = wanted.id
     WHERE old.outcome = ANY (:unsuccessful)
@@ -52,6 +54,7 @@ told AS (
 SELECT retry_of, id, uuid, socket_token FROM made
 """).bindparams(
     bindparam("ids", type_=ARRAY(BIGINT)),
+    bindparam("uuids", type_=ARRAY(PG_UUID)),
     *(bindparam(name, type_=ARRAY(TEXT)) for name in ("tokens", "kinds", "excluded", "unsuccessful")),
 )
 
@@ -80,7 +83,8 @@ def try_again(session: Session, wanted: Sequence[Again], *, even_if_paid: bool) 
         _TRY_AGAIN,
         {
             "ids": [one.job_id for one in wanted],
-            "tokens": [new_token() for _ in wanted],
+            "uuids": new_uuids(len(wanted)),
+            "tokens": new_tokens(len(wanted)),
             "kinds": [one.kind for one in wanted],
             "excluded": [json.dumps(dict(one.excluded)) for one in wanted],
             "unsuccessful": [outcome.value for outcome in UNSUCCESSFUL],

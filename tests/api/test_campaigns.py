@@ -40,6 +40,7 @@ def test_a_campaign_is_opened_once(client):
         "total",
         "counts",
         "held",
+        "retried",
         "pictures",
         "cost_usd",
         "cost_is_estimate",
@@ -55,6 +56,7 @@ def test_a_campaign_is_opened_once(client):
         "left_usd",
         "paused_at",
         "notice",
+        "stop_as",
     }
     assert first.headers["location"] == second.headers["location"] == f"/api/campaigns/{first.json()['id']}"
 

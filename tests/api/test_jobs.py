@@ -52,6 +52,11 @@ def test_a_queued_job_is_answered_whole(client, bell):
         "on_unknown": "hold",
         "excluded": {},
         "priority": 5,
+        "start_by_at": None,
+        "deadline_at": None,
+        "retry": None,
+        "retry_of": None,
+        "retried_as": None,
         "campaign": None,
         "custom_id": None,
         "finished_at": None,
@@ -67,6 +72,7 @@ def test_a_queued_job_is_answered_whole(client, bell):
             "cancel": f"{own}/cancel",
             "kill": f"{own}/kill",
             "resolve": f"{own}/resolve",
+            "retry": f"{own}/retry",
         },
     }
     assert bell.jobs_at_ring == [1]
