@@ -125,7 +125,8 @@ def _stop_campaign(
         jobs = campaign_stops.jobs_of(project_id, campaign.id)
         # First of all: from here on it holds, whatever becomes of this process.
         campaign_stops.wish(session, campaign.id, stop_as)
-    return _stop(services, _Meant(jobs), begun, wait_s)
+    with campaign_stops.in_hand(services.database, campaign.id):
+        return _stop(services, _Meant(jobs), begun, wait_s)
 
 
 # --- what became of it ---------------------------------------------------------------------------------

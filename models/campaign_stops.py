@@ -3,18 +3,41 @@
 Until nothing of the campaign lives the dispatcher sends nothing new of it, and it takes no new rows.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, case, func, literal_column, update
+from sqlalchemy import ColumnElement, Integer, case, cast, func, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from models import places
 from models.campaign import Campaign
 from models.job import Job
 from models.lifecycle import Outcome
+from models.session import Database
+
+CAMPAIGN_LOCKS = 0x63616D70  # "camp": first half of an advisory lock's key, the campaign's id is the second
 
 SETTLES_AFTER = timedelta(seconds=3)
 """A wish stands at least so long: rows that were being added in its moment are found by then."""
+
+
+@contextmanager
+def in_hand(database: Database, campaign_id: int) -> Iterator[bool]:
+    """Whether the caller alone carries out the wish now; a process that dies lets go at once.
+
+    Nothing would break if two did; but whoever tells how many have stopped must have
+    stopped them.
+    """
+    key = (CAMPAIGN_LOCKS, cast(campaign_id, Integer))
+    with database.engine.connect() as connection:
+        is_ours = bool(connection.execute(select(func.pg_try_advisory_lock(*key))).scalar_one())
+        connection.commit()  # the lock is the session's; no transaction stays open meanwhile
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                connection.execute(select(func.pg_advisory_unlock(*key)))
 
 
 def wish(session: Session, campaign_id: int, stop_as: Outcome) -> None:

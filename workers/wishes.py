@@ -50,7 +50,9 @@ def stop_campaigns(database: Database, broker: Broker) -> None:
     with database.transaction() as session:
         stopping = queries.campaigns_to_stop(session)
     for campaign in stopping:
-        _stop(database, broker, campaign)
+        with campaign_stops.in_hand(database, campaign.id) as is_ours:
+            if is_ours:  # else a request is at it
+                _stop(database, broker, campaign)
 
 
 def _stop(database: Database, broker: Broker, campaign: Campaign) -> None:

@@ -1,14 +1,31 @@
 """Cancel and kill go through Celery's revocation, and Flower's words for the end are right."""
 
 import threading
+import warnings
+from collections import Counter
+from decimal import Decimal
 
 import pytest
 from celery import Celery
+from sqlalchemy import select
 
-from models import transitions
+import simulator
+from api.app import create_app
+from models import campaign_stops, transitions
+from models.attempt import Attempt
+from models.campaign import Campaign
 from models.lifecycle import Outcome, StopOutcome
+from settings import Settings
+
+with warnings.catch_warnings():
+    # It would rather have httpx2; with httpx it works as well.
+    warnings.simplefilter("ignore")
+    from starlette.testclient import TestClient
 
 pytestmark = pytest.mark.acceptance
+
+SLOTS = 40
+"""Of the town's worker."""
 
 
 @pytest.fixture
@@ -137,3 +154,115 @@ def test_a_queued_job_revoked_in_flower_is_cancelled(town):
     assert worker.poll() is None
     assert town.job(job).outcome is Outcome.CANCELLED
     assert town.accepted_tickets() == []
+
+
+# --- a campaign ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def vendors(town):
+    """The four vendors on loopback, and a town whose processes know them."""
+    with simulator.running(latency="0.1-0.3") as running:
+        town.environment.update(running.environment)
+        yield running
+
+
+@pytest.fixture
+def campaign(town) -> Campaign:
+    with town.database.transaction() as session:
+        added = Campaign(project_id=town.project_id, name="two thousand")
+        session.add(added)
+        session.flush()
+        session.refresh(added)
+        return added
+
+
+@pytest.fixture
+def api(town):
+    """The API over the town's servers, as the town's project."""
+    app = create_app(
+        Settings(
+            _env_file=None,
+            DATABASE_URL=town.database_url,
+            REDIS_URL=town.redis_url,
+            DARKROOM_HOME=town.home,
+            **town.environment,
+        )
+    )
+    with TestClient(app, headers={"x-api-key": "key"}) as client:
+        yield client
+
+
+def _endless(town, count, campaign):
+    prompts = [(f"an endless lighthouse, number {number} [[fault:hang]]", {}) for number in range(count)]
+    return town.order(prompts, campaign_id=campaign.id, wanted_providers=("wiro",))
+
+
+def _stop_as(town, campaign) -> str | None:
+    with town.database.transaction() as session:
+        return session.get_one(Campaign, campaign.id).stop_as
+
+
+def test_a_campaign_of_two_thousand_is_killed_and_the_books_agree(town, vendors, campaign, api):
+    town.start_control()
+    town.start_remote()
+    jobs = _endless(town, 2000, campaign)
+    town.eventually(lambda: sum(_runs(job) for job in town.jobs(jobs)) >= SLOTS)
+    others = town.order([(f"another lighthouse, number {number}", {}) for number in range(20)])
+
+    told = api.post(f"/api/campaigns/{campaign.uuid}/kill", params={"wait_s": 10}).json()
+    town.eventually(lambda: town.have_ended([*jobs, *others]))
+
+    ends = Counter((job.outcome.value, job.stopped_how.value) for job in town.jobs(jobs))
+    assert ends == {
+        ("cancelled", "never_started"): 2000 - SLOTS,
+        ("killed", "provider_cancelled"): SLOTS,
+    }
+    assert (told["matched"], told["is_complete"], told["going_on"]) == (2000, True, 0)
+    assert sum(told["stopped"].values()) + told["stopping"] == 2000
+    # Whoever got the slots was hit by nothing.
+    assert {job.outcome for job in town.jobs(others)} == {Outcome.SUCCEEDED}
+    _compare_books(town, vendors, jobs)
+    town.eventually(lambda: _stop_as(town, campaign) is None)
+
+
+def _runs(job) -> bool:
+    return job.status.value in {"task_start", "task_output"}
+
+
+def _compare_books(town, vendors, jobs) -> None:
+    """Each request at the vendor is one attempt of ours, stopped there and not charged."""
+    entries = [entry for entry in vendors.ledger() if "[[fault:hang]]" in entry["prompt"]]
+    with town.database.transaction() as session:
+        ours = session.scalars(select(Attempt).where(Attempt.job_id.in_([job.id for job in jobs]))).all()
+    assert Counter(entry["state"] for entry in entries) == {"cancelled": SLOTS}
+    assert {Decimal(str(entry["charged_usd"])) for entry in entries} == {Decimal(0)}
+    assert Counter(attempt.state.value for attempt in ours) == {"cancelled": SLOTS}
+
+
+def test_what_runs_of_a_cancelled_campaign_is_finished(town, campaign, api):
+    town.start_control()
+    town.start_remote(latency="5")
+    jobs = town.order([("a lighthouse", {})] * 200, campaign_id=campaign.id)
+    town.eventually(lambda: sum(_runs(job) for job in town.jobs(jobs)) >= SLOTS)
+
+    api.post(f"/api/campaigns/{campaign.uuid}/cancel")
+    town.eventually(lambda: town.have_ended(jobs))
+
+    ends = Counter(job.outcome.value for job in town.jobs(jobs))
+    assert ends == {"succeeded": SLOTS, "cancelled": 200 - SLOTS}
+
+
+def test_a_wish_whose_api_died_is_carried_out_by_the_sweep(town, vendors, campaign):
+    town.start_control()
+    worker = town.start_remote()
+    jobs = _endless(town, 500, campaign)
+    town.eventually(lambda: sum(_runs(job) for job in town.jobs(jobs)) >= SLOTS)
+    town.kill(worker)
+
+    with town.database.transaction() as session:
+        campaign_stops.wish(session, campaign.id, Outcome.KILLED)
+    town.eventually(lambda: town.have_ended(jobs))
+
+    _compare_books(town, vendors, jobs)
+    town.eventually(lambda: _stop_as(town, campaign) is None)

@@ -266,6 +266,18 @@ def test_what_a_request_did_not_come_to_is_stopped_batch_by_batch(
     assert scene.look(other).outcome is None
 
 
+def test_a_campaign_that_a_request_is_stopping_is_left_to_it(scene, rows, campaign_id):
+    [job_id] = rows(1)
+    _wish(scene.database, campaign_id, Outcome.KILLED)
+
+    with campaign_stops.in_hand(scene.database, campaign_id) as is_ours:
+        scene.stop_campaigns()
+        assert (is_ours, scene.look(job_id).outcome) == (True, None)
+
+    scene.stop_campaigns()
+    assert scene.look(job_id).outcome is Outcome.CANCELLED
+
+
 @pytest.mark.parametrize(("stop_as", "is_asked"), [(Outcome.CANCELLED, False), (Outcome.KILLED, True)])
 def test_what_runs_of_it_is_asked_only_if_all_is_to_stop(scene, rows, campaign_id, stop_as, is_asked):
     [job_id] = rows(1)
