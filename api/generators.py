@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 
 import providers
+from api import rooms
 from api.dependencies import NativeProject, ServicesOf
 from api.errors import Problem
 from api.market import SANDBOX, Market
+from api.rooms import Rooms
 from api.schemas import (
     BreakerAnswer,
     InputAnswer,
@@ -59,7 +61,7 @@ def show_model(owner: str, model_name: str, _project: NativeProject, services: S
 
 @router.get("/providers", tags=["Models"], summary="List providers")
 def list_providers(project: NativeProject, services: ServicesOf) -> ProviderList:
-    """Every provider, whether it is on, and how each of its offers does.
+    """Every provider, whether it is on, how each of its offers does, and how much more each may get.
 
     Those whose key is set are on, or with no key at all the sandbox.  An offer that has
     given trouble is left alone for a while: its breaker is open.
@@ -69,6 +71,7 @@ def list_providers(project: NativeProject, services: ServicesOf) -> ProviderList
             breakers={(one.provider, one.model_slug): one for one in queries.breakers(session)},
             latencies=queries.latencies(session),
             held=queries.held_by_offer(session, project.id),
+            rooms=rooms.read(session),
         )
     return ProviderList(providers=[_provider(services.market, news, name) for name in providers.names()])
 
@@ -139,11 +142,13 @@ class _News:
     Attributes:
         latencies: seconds to a picture.
         held: how many jobs wait because its answer was lost.
+        rooms: what is in flight, and may be.
     """
 
     breakers: Mapping[OfferKey, Breaker]
     latencies: Mapping[OfferKey, float]
     held: Mapping[OfferKey, int]
+    rooms: Rooms
 
 
 def _provider(market: Market, news: _News, name: str) -> ProviderAnswer:
@@ -157,6 +162,7 @@ def _provider(market: Market, news: _News, name: str) -> ProviderAnswer:
         serves_everything=is_on and name == SANDBOX,
         models=[spec.slug for spec, _ in sold],
         offers=[_sold(news, spec, offer) for spec, offer in sold],
+        limit=news.rooms.of_provider(name),
         notice=market.notice(name) if is_on else None,
     )
 
@@ -172,6 +178,7 @@ def _sold(news: _News, spec: ModelSpec, offer: Offer) -> SoldAnswer:
         breaker=_breaker(news.breakers.get(key)),
         latency_s=None if latency_s is None else round(latency_s, 3),
         held=news.held.get(key, 0),
+        limit=news.rooms.of_offer(key),
     )
 
 

@@ -847,6 +847,37 @@ class BreakerAnswer(Answer):
     reason: Annotated[str | None, Field(description="The latest trouble.")]
 
 
+class LimitAnswer(Answer):
+    """How many jobs a provider, or one of its offers, may have, and has."""
+
+    in_flight: Annotated[int, Field(description="Jobs of all projects that are there, or about to be.")]
+    max_in_flight: Annotated[
+        int | None, Field(description="The operator's limit, or what the provider documents; null for any.")
+    ]
+    documented_in_flight: Annotated[
+        int | None, Field(description="What the provider documents; null when it does not say.")
+    ]
+    window: Annotated[
+        int | None,
+        Field(
+            description="So many for now, since it has refused more; widens with time.  Null when it has not."
+        ),
+    ]
+    refusals: Annotated[int, Field(description="For want of room, in a row.")]
+    quiet_until: Annotated[
+        datetime | None, Field(description="It asked for a pause: nothing new is sent before.")
+    ]
+    per_second: Annotated[
+        float | None, Field(description="Requests in a second, of a whole provider; null for any number.")
+    ]
+    price_usd: Annotated[
+        str | None, Field(description="The operator's price of one job, where the catalogue knows none.")
+    ]
+    paused_at: Annotated[
+        datetime | None, Field(description="The operator sends nothing new there since then.")
+    ]
+
+
 class SoldAnswer(Answer):
     """One model that a provider sells, and how it has gone lately."""
 
@@ -857,6 +888,7 @@ class SoldAnswer(Answer):
     breaker: BreakerAnswer
     latency_s: Annotated[float | None, Field(description="Seconds to a picture, lately; null when unknown.")]
     held: Annotated[int, Field(description="The project's jobs whose answer was lost there.")]
+    limit: Annotated[LimitAnswer, Field(description="Of this model there; the provider's own holds too.")]
 
 
 class ProviderAnswer(Answer):
@@ -867,6 +899,7 @@ class ProviderAnswer(Answer):
     serves_everything: Annotated[bool, Field(description="It serves every model, because no key is set.")]
     models: Annotated[list[str], Field(description="What it sells.")]
     offers: list[SoldAnswer]
+    limit: Annotated[LimitAnswer, Field(description="Of all its models together.")]
     notice: str | None
 
 

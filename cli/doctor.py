@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -30,9 +29,11 @@ import settings
 from catalogue import Catalogue, UnknownModel
 from cli import reach, stack
 from cli.errors import CommandFailed
+from cli.findings import Finding, Health
 from cli.options import json_option
 from cli.rendering import plain, print_json, table, to_stdout
 from cli.stack import RunningStack, masked
+from cli.standstill import check_standstill
 from migrations import runner
 from models import queries
 from models.breaker import Breaker
@@ -44,23 +45,6 @@ from settings import Settings
 PYTHON_MIN = (3, 11)
 NEEDED_QUEUES = (broker.REMOTE, broker.CONTROL)
 """Without workers on these, nothing is generated; the others serve those who use them."""
-
-
-class Health(StrEnum):
-    """How one thing is."""
-
-    OK = "ok"
-    NOTE = "note"  # worth knowing, nothing to mend
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check saw."""
-
-    about: str
-    health: Health
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +170,7 @@ def check_database(here: Installation) -> Iterator[Finding]:
             yield from check_stuck(session, catalogue.load(), _turned_on(here.given))
             yield check_held(session)
             yield from check_breakers(session)
+            yield from check_standstill(session)
     finally:
         database.dispose()
 

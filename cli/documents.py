@@ -235,6 +235,20 @@ class Retried(TypedDict):
     models: list[str]
 
 
+class Limit(TypedDict):
+    """How many jobs a provider or an offer may have, and has; `window` is what it lets in for now."""
+
+    in_flight: int
+    max_in_flight: int | None
+    documented_in_flight: int | None
+    window: int | None
+    refusals: int
+    quiet_until: str | None
+    per_second: float | None
+    price_usd: str | None
+    paused_at: str | None
+
+
 class Sold(TypedDict):
     """One model that a provider sells, and how it has gone lately."""
 
@@ -245,6 +259,7 @@ class Sold(TypedDict):
     breaker: Breaker
     latency_s: float | None
     held: int
+    limit: Limit
 
 
 class Provider(TypedDict):
@@ -254,6 +269,7 @@ class Provider(TypedDict):
     is_on: bool
     models: list[str]
     offers: list[Sold]
+    limit: Limit
     notice: str | None
 
 

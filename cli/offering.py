@@ -1,14 +1,16 @@
 """The commands about what can be generated, and by whom: `models`, `providers`."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
+from rich.table import Table
 from rich.text import Text
 
 from cli.client import Client
-from cli.documents import Breaker, Input, Model, Offer, Retried, Sold
+from cli.documents import Breaker, Input, Limit, Model, Offer, Provider, Retried, Sold
 from cli.options import json_option, opened
-from cli.rendering import facts, moment, plain, print_json, table, to_stdout, usd
+from cli.rendering import facts, moment, plain, print_json, table, to_stdout, usd, when
 
 MOST_OF_A_REASON = 300
 
@@ -42,7 +44,7 @@ def models(ctx: click.Context, *, slug: str | None, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def providers(ctx: click.Context, *, retry: str | None, as_json: bool) -> None:
-    """List the providers, which are on, and how each of their offers does."""
+    """List the providers, which are on, how each of their offers does, and how much more each may get."""
     if retry is not None:
         retried = opened(ctx).retry(retry)
         print_json(retried) if as_json else to_stdout().print(_retried(retried), soft_wrap=True)
@@ -51,7 +53,25 @@ def providers(ctx: click.Context, *, retry: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"providers": every})
         return
-    rows = table("provider", "", "model", "there called", "price>", "seconds>", "held>", "breaker")
+    console = to_stdout()
+    console.print(_table(every))
+    for one in every:
+        if limited := _limited(one["limit"]):
+            console.print(plain(f"{one['name']}: {limited}"), soft_wrap=True)
+    # Below the table: a reason as long as a gateway's page would squeeze all other columns.
+    for one in every:
+        for trouble in filter(None, map(_trouble, one["offers"])):
+            console.print(plain(f"{one['name']}, {trouble}", most=MOST_OF_A_REASON), style="bright_black")
+    for notice in dict.fromkeys(one["notice"] for one in every if one["notice"]):
+        console.print()
+        console.print(plain(notice), style="bright_black")
+
+
+def _table(every: Sequence[Provider]) -> Table:
+    """An offer a line."""
+    rows = table(
+        "provider", "", "model", "there called", "price>", "in flight>", "seconds>", "held>", "breaker"
+    )
     for column in (rows.columns[0], rows.columns[2]):  # names are read whole; the rest may fold
         column.no_wrap = True
     for one in every:
@@ -61,15 +81,7 @@ def providers(ctx: click.Context, *, retry: str | None, as_json: bool) -> None:
             rows.add_row(*begins, *_sold(sold))
         if not one["offers"]:
             rows.add_row(plain(one["name"]), state)
-    console = to_stdout()
-    console.print(rows)
-    # Below the table: a reason as long as a gateway's page would squeeze all other columns.
-    for one in every:
-        for trouble in filter(None, map(_trouble, one["offers"])):
-            console.print(plain(f"{one['name']}, {trouble}", most=MOST_OF_A_REASON), style="bright_black")
-    for notice in dict.fromkeys(one["notice"] for one in every if one["notice"]):
-        console.print()
-        console.print(plain(notice), style="bright_black")
+    return rows
 
 
 def _retried(retried: Retried) -> Text:
@@ -85,11 +97,43 @@ def _sold(sold: Sold) -> tuple[Text, ...]:
     return (
         plain(sold["model"]),
         plain(sold["remote_id"]),
-        plain(_price(sold)),
+        plain(_price_there(sold)),
+        _room(sold["limit"]),
         plain("–" if sold["latency_s"] is None else f"{sold['latency_s']:.1f}"),
         plain(sold["held"] or ""),
         Text(f"{breaker['state']}{_until(breaker, datetime.now(UTC))}", "" if is_closed else "bold red"),
     )
+
+
+def _price_there(sold: Sold) -> str:
+    """The catalogue's, or the operator's where it has none."""
+    told = sold["limit"]["price_usd"]
+    return f"{usd(told)} as told" if sold["price_usd"] is None and told is not None else _price(sold)
+
+
+def _room(limit: Limit) -> Text:
+    """`3/5`; or that nothing new is sent there."""
+    most = [one for one in (limit["max_in_flight"], limit["window"]) if one is not None]
+    count = f"{limit['in_flight']:,}" + (f"/{min(most):,}" if most else "")
+    return Text(f"{count} paused", "yellow") if limit["paused_at"] else Text(count)
+
+
+def _limited(limit: Limit) -> str | None:
+    """What holds for a provider as a whole, in a line; None when nothing does."""
+    parts = [
+        None if limit["max_in_flight"] is None else _at_a_time(limit),
+        None if limit["per_second"] is None else f"at most {limit['per_second']:g} requests a second",
+        None if limit["window"] is None else f"lets in {limit['window']:,} for now, since it refused more",
+        None if limit["quiet_until"] is None else f"asked for quiet until {when(limit['quiet_until'])}",
+        None if limit["paused_at"] is None else f"paused since {when(limit['paused_at'])}",
+    ]
+    return " · ".join(filter(None, parts)) or None
+
+
+def _at_a_time(limit: Limit) -> str:
+    is_documented = limit["max_in_flight"] == limit["documented_in_flight"]
+    of = f"{limit['in_flight']:,} of at most {limit['max_in_flight']:,} in flight"
+    return f"{of}, as it documents" if is_documented else of
 
 
 def _until(breaker: Breaker, now: datetime) -> str:

@@ -95,9 +95,9 @@ def usd(amount: str | float | None, *, is_estimate: bool = False) -> str:
 
 def exact_usd(amount: str | Decimal) -> str:
     """An amount to its last digit: of budgets nothing is rounded away."""
-    whole, _, cents = f"{Decimal(amount):f}".rstrip("0" if "." in str(amount) else "").partition(".")
+    whole, _, decimals = f"{Decimal(amount):f}".partition(".")
     sign, whole = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
-    return f"{sign}${int(whole):,}.{cents:0<2}"
+    return f"{sign}${int(whole):,}.{decimals.rstrip('0'):0<2}"
 
 
 def when(stamp: str | None) -> str:

@@ -1,6 +1,11 @@
 """The native API's models and providers."""
 
 import dataclasses
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from models import provider_rules
+from models.limit import WHOLE, Limit
 
 MODEL = "black-forest-labs/flux-pro-1-1"
 
@@ -66,6 +71,47 @@ def test_the_sandbox_says_plainly_that_it_serves_everything(client):
     assert (sandbox["is_on"], sandbox["serves_everything"]) == (True, True)
     assert "the sandbox draws every picture" in sandbox["notice"]
     assert MODEL in sandbox["models"]
+
+
+def test_limits_and_what_is_in_flight_are_told_of_providers_and_offers(client, hand, database):
+    now = datetime.now(UTC)
+    hand.start(hand.queue(), "wiro")
+    hand.dispatch(hand.queue(), "wiro")
+    hand.hold(hand.queue(), "wiro")
+    with database.transaction() as session:
+        provider_rules.change(session, "wiro", WHOLE, {"max_in_flight": 20, "per_second": 2.5})
+        provider_rules.change(session, "wiro", MODEL, {"max_in_flight": 5, "price_usd": Decimal("0.050")})
+        session.add(
+            Limit(
+                provider="bfl",
+                model_slug=WHOLE,
+                learnt_in_flight=7,
+                learnt_at=now,
+                quiet_until=now + timedelta(minutes=1),
+                refusals=2,
+            )
+        )
+
+    told = {one["name"]: one for one in client.get("/api/providers").json()["providers"]}
+
+    wiro, bfl, sandbox = (told[name]["limit"] for name in ("wiro", "bfl", "sandbox"))
+    [offer] = [one["limit"] for one in told["wiro"]["offers"] if one["model"] == MODEL]
+    assert (wiro["in_flight"], wiro["max_in_flight"], wiro["per_second"]) == (2, 20, 2.5)
+    assert (offer["in_flight"], offer["max_in_flight"], offer["price_usd"]) == (2, 5, "0.05")
+    assert (bfl["max_in_flight"], bfl["documented_in_flight"], bfl["window"]) == (24, 24, 7)
+    assert (bfl["refusals"], bfl["quiet_until"] is not None, bfl["paused_at"]) == (2, True, None)
+    assert set(sandbox.values()) == {0, None}
+
+
+def test_a_pause_and_a_quiet_that_is_over_are_told_as_they_are(client, database):
+    with database.transaction() as session:
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        session.add(Limit(provider="wiro", model_slug=WHOLE, quiet_until=past, paused_at=past))
+
+    [wiro] = [one for one in client.get("/api/providers").json()["providers"] if one["name"] == "wiro"]
+
+    assert wiro["limit"]["quiet_until"] is None
+    assert wiro["limit"]["paused_at"] is not None
 
 
 def test_a_model_that_nobody_sells_is_refused_at_once(client, app):

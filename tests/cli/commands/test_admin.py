@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 import settings
-from cli.doctor import Health, Installation, check_providers, check_redis, examine
+from cli.doctor import Installation, check_providers, check_redis, examine
+from cli.findings import Health
 from cli.main import cli
 from cli.projects import first_project
 from migrations import runner

@@ -3,6 +3,17 @@
 import json
 import re
 
+FREE = {
+    "in_flight": 0,
+    "max_in_flight": None,
+    "documented_in_flight": None,
+    "window": None,
+    "refusals": 0,
+    "quiet_until": None,
+    "per_second": None,
+    "price_usd": None,
+    "paused_at": None,
+}
 SOLD = {
     "model": "black-forest-labs/flux-pro-1-1",
     "remote_id": "bfl:2@1",
@@ -11,6 +22,7 @@ SOLD = {
     "breaker": {"state": "closed", "failures": 0, "opened_at": None, "retry_at": None, "reason": None},
     "latency_s": None,
     "held": 0,
+    "limit": FREE,
 }
 OPEN = {
     "state": "open",
@@ -23,7 +35,8 @@ OPEN = {
 
 def provider(name, *offers, **values):
     models = [one["model"] for one in offers]
-    return {"name": name, "is_on": True, "models": models, "offers": list(offers), "notice": None, **values}
+    made = {"name": name, "is_on": True, "models": models, "offers": list(offers), "limit": FREE}
+    return {**made, "notice": None, **values}
 
 
 def test_each_offer_is_told_with_its_price_and_how_it_does(darkroom, server):
@@ -35,8 +48,8 @@ def test_each_offer_is_told_with_its_price_and_how_it_does(darkroom, server):
 
     lines = darkroom("providers").stdout.splitlines()
 
-    assert re.match(r"runware +on +black\S+ +bfl:2@1 +\$0\.04 +7\.2 +closed", lines[1].strip()), lines
-    assert re.match(r"b/other +bfl:2@1 +\$0\.04 +– +closed", lines[2].strip()), lines
+    assert re.match(r"runware +on +black\S+ +bfl:2@1 +\$0\.04 +0 +7\.2 +closed", lines[1].strip()), lines
+    assert re.match(r"b/other +bfl:2@1 +\$0\.04 +0 +– +closed", lines[2].strip()), lines
     assert re.match(r"vtrix +off +black", lines[3].strip())
     assert re.match(r"local +off$", lines[4].strip())
 
@@ -101,3 +114,33 @@ def test_where_no_offer_is_left_alone_a_retry_says_so(darkroom, server):
 
 def test_an_unknown_provider_cannot_be_tried(darkroom, server):
     assert darkroom("providers", "--retry", "nobody").exit_code == 2
+
+
+def test_what_is_in_flight_and_may_be_is_told_of_each_offer_and_of_the_provider(darkroom, server):
+    offers = (
+        SOLD | {"limit": FREE | {"in_flight": 3, "max_in_flight": 5}},
+        SOLD | {"model": "b/other", "limit": FREE | {"in_flight": 2, "window": 4, "max_in_flight": 9}},
+        SOLD | {"model": "c/paused", "limit": FREE | {"paused_at": "2026-11-01T12:00:00Z"}},
+        SOLD | {"model": "d/told", "price_usd": None, "limit": FREE | {"price_usd": "0.05"}},
+    )
+    whole = FREE | {"in_flight": 5, "max_in_flight": 24, "documented_in_flight": 24}
+    narrow = FREE | {
+        "in_flight": 5,
+        "max_in_flight": 20,
+        "per_second": 2.5,
+        "window": 7,
+        "quiet_until": "2026-11-01T12:00:00Z",
+        "paused_at": "2026-11-01T12:00:00Z",
+    }
+    server.providers = [provider("bfl", *offers, limit=whole), provider("wiro", limit=narrow), provider("x")]
+
+    text = darkroom("providers").stdout
+
+    assert re.search(r"black\S+ .* 3/5 ", text)
+    assert re.search(r"b/other .* 2/4 ", text)
+    assert re.search(r"c/paused .* 0 paused ", text)
+    assert re.search(r"d/told .* \$0\.05 as told ", text)
+    assert "bfl: 5 of at most 24 in flight, as it documents\n" in text
+    assert "wiro: 5 of at most 20 in flight · at most 2.5 requests a second · lets in 7 for now" in text
+    assert " · asked for quiet until " in text
+    assert "x:" not in text
