@@ -52,8 +52,12 @@ MaySend = Callable[[], None]
 """Called right before a purchase leaves, and between its pieces; it raises when the purchase must not."""
 
 
+Pace = Callable[[], None]
+"""Called before each question to a provider's API; it returns when it is this request's turn."""
+
+
 def at_any_time() -> None:
-    """Let every purchase go: for whoever has nobody to ask."""
+    """Let every request go: for whoever has nobody to ask."""
 
 
 @dataclass(frozen=True, slots=True)

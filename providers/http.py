@@ -22,7 +22,7 @@ import httpx
 from pydantic import JsonValue, SecretStr
 
 from providers import reach
-from providers.base import MaySend
+from providers.base import MaySend, Pace, at_any_time
 from providers.errors import (
     BadCredentials,
     InsufficientBalance,
@@ -133,6 +133,7 @@ class Wire:
         secrets: what must never be repeated to anybody.
         transport: in place of the network, for tests.
         private_hosts: hosts that may be private although the vendor names them.
+        pace: waits for the turn of each question.
         timeout_s: longest silence while an answer is awaited.
     """
 
@@ -144,10 +145,12 @@ class Wire:
         secrets: Iterable[SecretStr] = (),
         transport: httpx.BaseTransport | None = None,
         private_hosts: Collection[str] = (),
+        pace: Pace = at_any_time,
         timeout_s: float = 30.0,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._provider = provider
+        self._pace = pace
         self._secrets = [secret.get_secret_value().encode() for secret in secrets]
         self._trusted = reach.trusted_hosts(base_url, private_hosts)
         timeout = httpx.Timeout(timeout_s, connect=CONNECT_S)
@@ -191,12 +194,13 @@ class Wire:
         Takes `headers`, `json`, `data`, `files` as httpx does; a path is one below the base URL.
 
         Raises:
-            Unavailable: there was no answer.
+            Unavailable: there was no answer; or whoever asks was called away before it was sent.
             MalformedResponse: it was far too long, or the URL leads to a private address.
             BadCredentials: the key cannot be said in a header.
         """
         with self._not_sent():
             request = self._request(method, url, sent)
+        self._pace()
         try:
             return self._exchange(self._client, request)
         except _TooMuch as exc:

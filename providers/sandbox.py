@@ -42,10 +42,12 @@ from providers.base import (
     Failed,
     GenerationRequest,
     LostAnswer,
+    Pace,
     Progress,
     RemoteOutput,
     Running,
     Ticket,
+    at_any_time,
 )
 from providers.errors import (
     Billed,
@@ -73,6 +75,7 @@ class Provider:
 
     Args:
         latency_s: shortest and longest time a picture takes; each request's own follows from its key.
+        pace: waits for the turn of each question.
         now: the clock, unix seconds.
     """
 
@@ -81,8 +84,15 @@ class Provider:
     computes_here = True  # a picture takes a tenth of a second of CPU
     max_in_flight: int | None = None
 
-    def __init__(self, *, latency_s: tuple[float, float], now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        latency_s: tuple[float, float],
+        pace: Pace = at_any_time,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._latency_s = latency_s
+        self._pace = pace
         self._now = now
 
     def submit(self, request: GenerationRequest) -> Ticket:
@@ -120,6 +130,7 @@ class Provider:
     def check(self, ticket: Ticket) -> Progress:
         """How far the request is, by the clock alone."""
         order = _read_ticket(ticket)
+        self._pace()
         if order.ending is _Ending.NEVER:
             return Running(progress=None, log="Hanging, as demanded.", poll_after_s=_LONGEST_POLL_S)
         if self._now() < order.ready_at:
@@ -129,6 +140,7 @@ class Provider:
     def cancel(self, ticket: Ticket) -> CancelOutcome:
         """Whether the wish to stop came before the end."""
         order = _read_ticket(ticket)
+        self._pace()
         has_ended = order.ending is not _Ending.NEVER and self._now() >= order.ready_at
         return CancelOutcome.FINISHED_FIRST if has_ended else CancelOutcome.CANCELLED
 

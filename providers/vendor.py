@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 import httpx
 from pydantic import SecretStr
 
-from providers.base import LostAnswer, RemoteOutput, Ticket
+from providers.base import LostAnswer, Pace, RemoteOutput, Ticket, at_any_time
 from providers.errors import Unsupported
 from providers.http import Wire
 
@@ -20,6 +20,7 @@ class HttpProvider:
         more_secrets: what else must never be repeated to anybody.
         private_hosts: hosts that may be private although the vendor names them.
         transport: in place of the network, for tests.
+        pace: waits for the turn of each question; whoever buys has waited before.
         now: the clock, unix seconds.
     """
 
@@ -36,6 +37,7 @@ class HttpProvider:
         more_secrets: Iterable[SecretStr] = (),
         private_hosts: Collection[str] = (),
         transport: httpx.BaseTransport | None = None,
+        pace: Pace = at_any_time,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._api_key = api_key
@@ -46,6 +48,7 @@ class HttpProvider:
             secrets=[api_key, *more_secrets],
             private_hosts=private_hosts,
             transport=transport,
+            pace=pace,
         )
 
     def find(self, key: str) -> Ticket | None:

@@ -17,6 +17,7 @@ from providers.base import Provider
 from providers.http import Wire
 from settings import Settings
 from storage.base import Storage
+from workers.pace import Pace
 
 HANDS = 8
 """Jobs of one process that have the pictures they send along in memory at a time: up to 200 MB each."""
@@ -32,6 +33,7 @@ class Bench:
     Attributes:
         web: fetches the pictures that callers name; reaches public addresses only, and `private_hosts`.
         private_hosts: hosts that whoever runs Darkroom lets callers name although they are private.
+        pace: waits for a request's place in time, where a provider has a limit per second.
         hands: as many as there may be jobs with pictures in memory.
     """
 
@@ -42,6 +44,7 @@ class Bench:
     storage: Storage
     web: Wire
     private_hosts: Collection[str]
+    pace: Pace
     hands: threading.BoundedSemaphore = field(default_factory=partial(threading.BoundedSemaphore, HANDS))
 
     def offers(self) -> dict[str, tuple[Offer, ...]]:
@@ -62,18 +65,21 @@ class Bench:
 
 def lay_out(settings: Settings, app: Celery) -> Bench:
     """A bench for this process; connections open at first use."""
+    database = Database(settings.require_database_url(), pool_size=POOL_SIZE)
+    pace = Pace(database)
     return Bench(
-        database=Database(settings.require_database_url(), pool_size=POOL_SIZE),
+        database=database,
         broker=Broker(app),
         catalogue=catalogue.load(),
-        providers=_providers(settings),
+        providers=_providers(settings, pace),
         storage=storage.connect(settings.outputs_url()),
         web=Wire("the address", base_url="", private_hosts=settings.allow_private_urls),
         private_hosts=settings.allow_private_urls,
+        pace=pace,
     )
 
 
-def _providers(settings: Settings) -> dict[str, Provider]:
+def _providers(settings: Settings, pace: Pace) -> dict[str, Provider]:
     """The providers that are on, each built from its settings."""
     on = providers.turned_on(settings.keyed_providers())
-    return {name: providers.load(name)(**settings.arguments_of(name)) for name in on}
+    return {name: providers.load(name)(**settings.arguments_of(name), pace=pace.of(name)) for name in on}

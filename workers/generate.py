@@ -37,7 +37,7 @@ from providers.errors import (
     Unsupported,
 )
 from storage.errors import StorageError
-from workers import asking, failing, fencing, inputs, lost_answers, stopping
+from workers import asking, failing, fencing, inputs, lost_answers, pace, stopping
 from workers.bench import Bench
 from workers.inputs import Pictures
 from workers.keeping import keep
@@ -67,6 +67,7 @@ def generate(bench: Bench, claim: Claim, worker_id: int, stop: StopSignal) -> Fi
         worker_id: this process, as registered.
         stop: looked at between and during the steps.
     """
+    pace.asking.set(stop)
     try:
         return _run(Turn(bench, claim, stop), worker_id)
     except FinishedEarly as early:
@@ -91,6 +92,7 @@ def _begin(turn: Turn, job: Job, spec: ModelSpec) -> tuple[Work, Ticket]:
     """A new attempt, taken by its provider; the pictures sent along are in memory only here."""
     with inputs.in_hand(turn, job, spec):
         pictures = _preprocess(turn, job, spec)
+        _wait_for_place(turn, job)
         work = _assign(turn, job, spec)
         return work, _submit(work, pictures)
 
@@ -143,6 +145,12 @@ def _refused(turn: Turn, bad: inputs.BadInput) -> FinishedEarly:
 
 
 # --- assign ------------------------------------------------------------------------------------------
+
+
+def _wait_for_place(turn: Turn, job: Job) -> None:
+    """Before the intent: whoever dies while it waits leaves nothing behind that may have been bought."""
+    if job.provider is not None and not turn.bench.pace.buy(job.provider, turn.stop):
+        stopping.leave_if_asked(turn)
 
 
 def _assign(turn: Turn, job: Job, spec: ModelSpec) -> Work:
@@ -230,6 +238,8 @@ def _send(work: Work, pictures: Pictures | None) -> Ticket:
         images=inputs.arguments(told.images, sent_along),
         may_send=fencing.may_send(work.turn),
     )
+    if work.attempt.is_taken_over:
+        work.turn.bench.pace.buy(work.attempt.provider, work.turn.stop)
     # Postgres may be away at the last look: then nothing was sent, and it is tried again.
     return work.turn.patiently(lambda: work.provider.submit(request))
 

@@ -20,8 +20,10 @@ from providers.base import (
     CancelOutcome,
     GenerationRequest,
     LostAnswer,
+    Pace,
     Progress,
     Ticket,
+    at_any_time,
 )
 from providers.errors import InvalidParameters, MalformedResponse, ProviderError
 from providers.gathering import Gathering
@@ -41,6 +43,7 @@ class Provider(HttpProvider):
         api_key: of the account.
         private_hosts: hosts that may be private although Runware names them.
         transport: in place of the network, for tests.
+        pace: waits for the turn of each question.
         now: the clock, unix seconds.
     """
 
@@ -54,10 +57,16 @@ class Provider(HttpProvider):
         api_key: SecretStr,
         private_hosts: Collection[str] = (),
         transport: httpx.BaseTransport | None = None,
+        pace: Pace = at_any_time,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(
-            base_url=base_url, api_key=api_key, private_hosts=private_hosts, transport=transport, now=now
+            base_url=base_url,
+            api_key=api_key,
+            private_hosts=private_hosts,
+            transport=transport,
+            pace=pace,
+            now=now,
         )
         self._questions: Gathering[Share] = Gathering(self._ask_together)
 

@@ -19,8 +19,10 @@ from pydantic import JsonValue, SecretStr
 from providers.base import (
     CancelOutcome,
     GenerationRequest,
+    Pace,
     Progress,
     Ticket,
+    at_any_time,
 )
 from providers.errors import InvalidParameters, MalformedResponse, Unavailable
 from providers.http import Answer
@@ -39,6 +41,7 @@ class Provider(HttpProvider):
         api_secret: of a project that was made for signatures; None for one that takes the key alone.
         private_hosts: hosts that may be private although Wiro names them.
         transport: in place of the network, for tests.
+        pace: waits for the turn of each question.
         now: the clock, unix seconds.
     """
 
@@ -52,6 +55,7 @@ class Provider(HttpProvider):
         api_secret: SecretStr | None = None,
         private_hosts: Collection[str] = (),
         transport: httpx.BaseTransport | None = None,
+        pace: Pace = at_any_time,
         now: Callable[[], float] = time.time,
     ) -> None:
         # An empty secret in an environment file is none.
@@ -62,6 +66,7 @@ class Provider(HttpProvider):
             more_secrets=[self._api_secret] if self._api_secret else [],
             private_hosts=private_hosts,
             transport=transport,
+            pace=pace,
             now=now,
         )
 

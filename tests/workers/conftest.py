@@ -20,6 +20,7 @@ from providers.http import Wire
 from providers.sandbox import Provider as Sandbox
 from workers.bench import Bench
 from workers.generate import generate
+from workers.pace import Pace
 from workers.running import StopSignal
 
 MODEL = "black-forest-labs/flux-pro-1-1"
@@ -151,6 +152,7 @@ def bench(database: Database, redis_url: str, tmp_path, provider: Obedient, web:
         storage=storage.connect((tmp_path / "outputs").as_uri()),
         web=Wire("the address", base_url="", transport=httpx.MockTransport(web)),
         private_hosts=(),
+        pace=Pace(database),
     )
 
 
