@@ -30,7 +30,20 @@ CHUNK_ROWS = 500
 CHUNK_MAX_BYTES = 1 << 20
 """The server reads a request whole; a chunk stays small however long its prompts are."""
 
-_BESIDE = frozenset({"custom_id", "model", "priority", "provider", "providers", "route", "on_unknown"})
+_BESIDE = frozenset(
+    {
+        "custom_id",
+        "model",
+        "priority",
+        "provider",
+        "providers",
+        "route",
+        "on_unknown",
+        "deadline_s",
+        "start_within_s",
+        "retry",
+    }
+)
 """What a line says of the job rather than of the picture."""
 
 _BOM = b"\xef\xbb\xbf"
@@ -140,8 +153,8 @@ def read_prompt(text: str, number: int, defaults: Defaults) -> Row | None:
 def read_object(text: str, number: int, defaults: Defaults) -> Row | None:
     """A line of JSON: parameters, and beside them `custom_id`, `model`, `priority` and how it is bought.
 
-    The latter is `provider` or `providers`, `route` and `on_unknown`, each in place of
-    what holds for the other lines.
+    The latter is `provider` or `providers`, `route`, `on_unknown`, `deadline_s`,
+    `start_within_s` and `retry`, each in place of what holds for the other lines.
 
     Raises:
         Unusable: it is no such object.
@@ -194,7 +207,11 @@ def _told_of(defaults: Defaults) -> list[JsonValue]:
     told: list[JsonValue] = [defaults.model_slug, dict(defaults.parameters), providers]
     # Left out where nothing was said, so that campaigns of earlier versions keep their names and are not
     # bought again.
-    return told + [word for word in (terms.route, terms.on_unknown) if word is not None]
+    told += [word for word in (terms.route, terms.on_unknown) if word is not None]
+    lifetime: dict[str, JsonValue] = {
+        name: value for name, value in terms.lifetime().items() if value is not None
+    }
+    return [*told, lifetime] if lifetime else told
 
 
 def _raw_lines(source: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
@@ -273,7 +290,26 @@ def _terms(body: Mapping[str, JsonValue]) -> Terms:
         providers=_providers(body),
         route=None if body.get("route") is None else _text_of(body, "route"),
         on_unknown=None if body.get("on_unknown") is None else _text_of(body, "on_unknown"),
+        deadline_s=_seconds(body, "deadline_s"),
+        start_within_s=_seconds(body, "start_within_s"),
+        retry=_policy(body),
     )
+
+
+def _seconds(body: Mapping[str, JsonValue], name: str) -> float | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise Unusable(f"{name} takes a number of seconds, got {json.dumps(value)[:80]}")
+    return value
+
+
+def _policy(body: Mapping[str, JsonValue]) -> dict[str, JsonValue] | None:
+    value = body.get("retry")
+    if value is not None and not isinstance(value, dict):
+        raise Unusable(f'retry takes an object such as {{"max_attempts": 3}}, got {json.dumps(value)[:80]}')
+    return value
 
 
 def _providers(body: Mapping[str, JsonValue]) -> tuple[str, ...] | None:
@@ -304,6 +340,12 @@ def _say(row: Row, terms: Terms) -> None:
         row["route"] = terms.route
     if terms.on_unknown is not None:
         row["on_unknown"] = terms.on_unknown
+    if terms.deadline_s is not None:
+        row["deadline_s"] = terms.deadline_s
+    if terms.start_within_s is not None:
+        row["start_within_s"] = terms.start_within_s
+    if terms.retry is not None:
+        row["retry"] = terms.retry
 
 
 def _line_name(number: int) -> str:

@@ -10,7 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli import campaign_file, campaign_handles, campaign_options, pictures, progress, stopping, submission
+from cli import (
+    campaign_file,
+    campaign_handles,
+    campaign_options,
+    pictures,
+    progress,
+    retrying,
+    stopping,
+    submission,
+)
 from cli.campaign_file import Defaults, NotText, WrongLine
 from cli.campaign_handles import as_json_values
 from cli.client import Client
@@ -61,7 +70,7 @@ def submit(
     """Submit a file: .txt with a prompt a line, or .jsonl with an object a line.
 
     A line's pictures are URLs or data URIs.  A line may say its own provider,
-    providers, route, on_unknown and priority.
+    providers, route, on_unknown, priority, deadline_s, start_within_s and retry.
 
     Interrupted, it is simply run again: what was sent is not sent twice.  What the
     campaign may use is changed later with `darkroom campaign set`.
@@ -129,6 +138,7 @@ def show(ctx: click.Context, *, name: str, as_json: bool) -> None:
         return
     counts = [(word, f"{count:,}") for word, count in sorted(found["counts"].items())]
     counts += [("of these held", f"{found['held']:,}")] if found["held"] else []
+    counts += [("tried again", f"{found['retried']:,}")] if found["retried"] else []
     about = [("campaign", found["name"]), ("id", found["id"]), ("created", when(found["created_at"]))]
     console = to_stdout()
     console.print(facts([*about, *counts]))
@@ -148,6 +158,7 @@ for command in (
     campaign_handles.resume,
     stopping.cancel_campaign,
     stopping.kill_campaign,
+    retrying.retry_failed,
 ):
     campaign.add_command(command)
 

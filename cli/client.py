@@ -31,6 +31,7 @@ from cli.documents import (
     Provider,
     Resolved,
     Retried,
+    RetriedJobs,
     Row,
     Stopped,
 )
@@ -215,7 +216,7 @@ class Client:
 
         Args:
             limit: how many at most; None for all.
-            where: `status`, `outcome`, `campaign`, `held`.
+            where: `status`, `outcome`, `campaign`, `held`, `model`, `error_code`, `created_before`.
         """
         cursor: str | None = None
         left = limit
@@ -260,6 +261,17 @@ class Client:
         path = _campaign_path(uuid, f"/{verb}")
         stopped: Stopped = self._document("POST", path, patience_s=PATIENCE_S)
         return stopped
+
+    def retry_jobs(self, which: Mapping[str, object]) -> RetriedJobs:
+        """Try jobs again: `which` has `ids` or a `filter`.  Safe to call twice: each is tried again once."""
+        retried: RetriedJobs = self._document("POST", "/api/jobs/retry", json=which, patience_s=PATIENCE_S)
+        return retried
+
+    def retry_failed(self, uuid: str, how: Mapping[str, object]) -> RetriedJobs:
+        """Try again what failed of a campaign, as `retry_jobs` does.  Safe to call twice."""
+        path = _campaign_path(uuid, "/retry-failed")
+        retried: RetriedJobs = self._document("POST", path, json=how, patience_s=PATIENCE_S)
+        return retried
 
     def resolve(self, name: str, how: str, remote_id: str | None) -> Resolved:
         """Decide about a held job.  Not safe to call twice: it may be held again meanwhile."""

@@ -68,6 +68,11 @@ class Job(TypedDict):
     excluded: dict[str, str]
     notice: str | None
     priority: int
+    start_by_at: str | None
+    deadline_at: str | None
+    retry: dict[str, JsonValue] | None
+    retry_of: int | None
+    retried_as: int | None
     campaign: str | None
     custom_id: str | None
     created_at: str
@@ -131,6 +136,34 @@ class Resolved(TypedDict):
     at_stake_usd: str | None
 
 
+class RetriedJob(TypedDict):
+    """A job, as it was named, and the one that tries it again."""
+
+    name: str
+    id: int
+    uuid: str
+    is_new: bool
+
+
+class NotRetried(TypedDict):
+    """A named job that is not tried again, and why."""
+
+    name: str
+    code: str
+    detail: str
+
+
+class RetriedJobs(TypedDict):
+    """What became of the wish to try some jobs again; with `next_cursor` there may be more."""
+
+    retried: int
+    existing: int
+    skipped: dict[str, int]
+    jobs: list[RetriedJob]
+    not_retried: list[NotRetried]
+    next_cursor: str | None
+
+
 class Account(TypedDict):
     """What one provider has done for a campaign; `unknown` requests may have cost money nobody knows of."""
 
@@ -182,6 +215,7 @@ class Campaign(Standing):
     total: int
     counts: dict[str, int]
     held: int
+    retried: int
     pictures: int
     cost_usd: str | None
     cost_is_estimate: bool
@@ -283,6 +317,9 @@ class Row(TypedDict):
     providers: NotRequired[list[str]]
     route: NotRequired[str]
     on_unknown: NotRequired[str]
+    deadline_s: NotRequired[float]
+    start_within_s: NotRequired[float]
+    retry: NotRequired[Mapping[str, JsonValue]]
 
 
 class Problem(TypedDict):

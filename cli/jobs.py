@@ -82,6 +82,9 @@ def run(
 @click.option("--status", help="Only jobs with this status, such as task_queue; several with commas.")
 @click.option("--outcome", help="Only jobs that ended so: succeeded, failed, cancelled, killed, expired.")
 @click.option("--campaign", help="Only jobs of the campaign with this id.")
+@click.option("--model", "model_slug", metavar="OWNER/MODEL", help="Only jobs for this model.")
+@click.option("--error-code", help="Only jobs with this error; several with commas.")
+@click.option("--before", type=click.DateTime(), help="Only jobs queued before this time, in local time.")
 @click.option("--held", is_flag=True, help="Only jobs that wait for you to resolve them.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @json_option
@@ -92,12 +95,23 @@ def list_jobs(
     status: str | None,
     outcome: str | None,
     campaign: str | None,
+    model_slug: str | None,
+    error_code: str | None,
+    before: datetime | None,
     held: bool,
     limit: int,
     as_json: bool,
 ) -> None:
     """List jobs, newest first."""
-    where = {"status": status, "outcome": outcome, "campaign": campaign, "held": "true" if held else None}
+    where = {
+        "status": status,
+        "outcome": outcome,
+        "campaign": campaign,
+        "model": model_slug,
+        "error_code": error_code,
+        "created_before": None if before is None else before.astimezone().isoformat(),
+        "held": "true" if held else None,
+    }
     found = list(opened(ctx).jobs(limit, **where))
     if as_json:
         print_json({"jobs": found})
@@ -326,6 +340,11 @@ def _job_facts(job: Job) -> list[tuple[str, str | Text]]:
         ("route", job["route"]),
         ("on unknown", job["on_unknown"]),
         ("priority", str(job["priority"])),
+        ("tries again", f"job {job['retry_of']}" if job["retry_of"] else None),
+        ("tried again", f"as job {job['retried_as']}" if job["retried_as"] else None),
+        ("start by", when(job["start_by_at"])),
+        ("deadline", when(job["deadline_at"])),
+        ("retry", _policy(job)),
         ("campaign", job["campaign"]),
         ("custom id", job["custom_id"]),
         ("created", when(job["created_at"])),
@@ -336,6 +355,12 @@ def _job_facts(job: Job) -> list[tuple[str, str | Text]]:
         ("stopped", job["stopped_how"]),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _policy(job: Job) -> str | None:
+    """The job's own policy about another attempt; None when it has none."""
+    said = {name: value for name, value in (job["retry"] or {}).items() if value is not None}
+    return ", ".join(f"{name} {value}" for name, value in said.items()) or None
 
 
 def _wanted(job: Job) -> str | None:

@@ -16,7 +16,7 @@ try:
     import click
 
     import settings
-    from cli import admin, campaigns, doctor, jobs, offering, projects, simulate, stopping
+    from cli import admin, campaigns, doctor, jobs, offering, projects, retrying, simulate, stopping
     from cli.client import Connection
     from cli.errors import CommandFailed
     from settings import BadSetting
@@ -107,6 +107,7 @@ for command in (
     jobs.show,
     stopping.cancel,
     stopping.kill,
+    retrying.retry,
     jobs.resolve,
     campaigns.campaign,
     offering.models,

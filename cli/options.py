@@ -1,6 +1,7 @@
 """Options that several commands share, and how their values are read."""
 
 import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -16,6 +17,8 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 DEFAULT_MODEL = "black-forest-labs/flux-pro-1-1"
 ROUTES = [route.value for route in Route]
 ON_UNKNOWN = [policy.value for policy in OnUnknown]
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SPAN = re.compile(r"([0-9]{1,8}(?:\.[0-9]{1,3})?)([smhd]?)", re.ASCII)
 
 
 def json_option(command: _Command) -> _Command:
@@ -52,7 +55,10 @@ def file_option(command: _Command) -> _Command:
 
 
 def buying_options(command: _Command) -> _Command:
-    """`--provider`, `--route` and `--on-unknown`, as `terms`: how the jobs are to be bought."""
+    """How the jobs are to be bought, until when, and how often they are tried, as `terms`.
+
+    `--provider`, `--route`, `--on-unknown`, `--deadline`, `--start-within`, `--max-attempts`.
+    """
 
     @click.option(
         "--provider",
@@ -68,18 +74,58 @@ def buying_options(command: _Command) -> _Command:
         help="When the answer to a paid request is lost: hold the job until somebody decides, fail it, or "
         "buy it again, maybe for the second time.",
     )
+    @click.option(
+        "--deadline",
+        "deadline_s",
+        metavar="TIME",
+        callback=lambda _ctx, _option, value: read_span(value),
+        help="A job expires unless it has ended by then: seconds, or 30m, 2h, 1d.",
+    )
+    @click.option(
+        "--start-within",
+        "start_within_s",
+        metavar="TIME",
+        callback=lambda _ctx, _option, value: read_span(value),
+        help="A job expires unless it was sent to a provider by then.",
+    )
+    @click.option(
+        "--max-attempts",
+        type=click.IntRange(1),
+        help="How often a job is tried that fails without cost; otherwise as its model says.",
+    )
     @functools.wraps(command)
     def told(
         *args: object,
         providers: tuple[str, ...] | None,
         route: str | None,
         on_unknown: str | None,
+        deadline_s: float | None,
+        start_within_s: float | None,
+        max_attempts: int | None,
         **options: object,
     ) -> object:
-        return command(*args, terms=Terms(providers, route, on_unknown), **options)
+        if deadline_s is not None and start_within_s is not None and start_within_s > deadline_s:
+            raise click.UsageError("--start-within is longer than --deadline.")
+        retry = None if max_attempts is None else {"max_attempts": max_attempts}
+        terms = Terms(providers, route, on_unknown, deadline_s, start_within_s, retry)
+        return command(*args, terms=terms, **options)
 
     # click has hung its options on the wrapper, which is what the command is made of.
     return cast("_Command", told)
+
+
+def read_span(value: str | None) -> float | None:
+    """Seconds of `90`, `90s`, `30m`, `2h` or `1d`; None when nothing was said.
+
+    Raises:
+        click.BadParameter: it is no such time.
+    """
+    if value is None:
+        return None
+    match = _SPAN.fullmatch(value.strip())
+    if match is None:
+        raise click.BadParameter(f"takes seconds, or 30m, 2h, 1d; got {value!r}")
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 def read_providers(value: str | None) -> tuple[str, ...] | None:

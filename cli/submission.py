@@ -146,7 +146,8 @@ def fetch(client: Client, campaign: Campaign, folder: Path, on_fetched: Callable
     fetched = Fetched()
     frames: list[Frame] = []
     count = 0
-    jobs = client.jobs(None, campaign=campaign["id"])
+    # Of a row that was tried again the newest job is looked at alone.
+    jobs = (job for job in client.jobs(None, campaign=campaign["id"]) if job["retried_as"] is None)
     for count, (job, paths, trouble) in enumerate(_brought(client, jobs, folder), 1):
         fetched.pictures += len(paths)
         if trouble:

@@ -1,6 +1,9 @@
 """How a job is to be bought, as it was typed or as a line of a campaign says it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from pydantic import JsonValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,16 +14,27 @@ class Terms:
         providers: no others than these, best first.
         route: by what the providers are ranked: a word of `Route`.
         on_unknown: what becomes of a job whose answer was lost: a word of `OnUnknown`.
+        deadline_s: a job expires unless it has ended so long after it was queued.
+        start_within_s: a job expires unless it was sent to a provider so long after it was queued.
+        retry: its policy about another attempt, as the API takes it.
     """
 
     providers: tuple[str, ...] | None = None
     route: str | None = None
     on_unknown: str | None = None
+    deadline_s: float | None = None
+    start_within_s: float | None = None
+    retry: Mapping[str, JsonValue] | None = None
 
     def document(self) -> dict[str, object]:
         """The terms as the API takes them, with null where nothing was said."""
         providers = None if self.providers is None else list(self.providers)
-        return {"providers": providers, "route": self.route, "on_unknown": self.on_unknown}
+        return {"providers": providers, "route": self.route, "on_unknown": self.on_unknown, **self.lifetime()}
+
+    def lifetime(self) -> dict[str, JsonValue]:
+        """Until when and how often it is tried, as the API takes it, with null where nothing was said."""
+        retry = None if self.retry is None else dict(self.retry)
+        return {"deadline_s": self.deadline_s, "start_within_s": self.start_within_s, "retry": retry}
 
 
 NO_TERMS = Terms()

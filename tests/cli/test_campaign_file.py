@@ -41,7 +41,15 @@ def test_text_is_a_prompt_a_line_named_after_its_line(tmp_path):
 
 
 def test_an_object_says_its_parameters_and_what_stands_beside_them(tmp_path):
-    beside = {"priority": 3, "providers": ["bfl", "wiro"], "route": "price", "on_unknown": "fail"}
+    beside = {
+        "priority": 3,
+        "providers": ["bfl", "wiro"],
+        "route": "price",
+        "on_unknown": "fail",
+        "deadline_s": 60.5,
+        "start_within_s": 10,
+        "retry": {"max_attempts": 2},
+    }
     told = {"custom_id": "x", "model": "b/other", "prompt": "p", "seed": 1, **beside}
 
     [line] = read_all(tmp_path, json.dumps(told))
@@ -117,6 +125,9 @@ def test_neither_bom_nor_line_end_becomes_part_of_a_prompt(tmp_path, name, end, 
         (b'{"route": 1}', "route takes text"),
         (b'{"priority": "high"}', "priority takes a whole number"),
         (b'{"priority": true}', "priority takes a whole number"),
+        (b'{"deadline_s": "60"}', "deadline_s takes a number of seconds"),
+        (b'{"start_within_s": true}', "start_within_s takes a number of seconds"),
+        (b'{"retry": 3}', "retry takes an object"),
         (b'{"model": 3}', "model takes text"),
         (b'{"body": "p"}', "`body` takes an object"),
         (b'{"prompt": "' + b"x" * LINE_MAX_BYTES + b'"}', "longer than"),
@@ -198,9 +209,11 @@ def test_a_name_is_the_same_for_the_same_file_and_options_and_for_nothing_else(t
         name_of(one, Defaults("a/model", {"seed": "7"}, Terms(("bfl", "wiro")))),
         name_of(one, Defaults("a/model", {"seed": "7"}, Terms(route="price"))),
         name_of(one, Defaults("a/model", {"seed": "7"}, Terms(on_unknown="fail"))),
+        name_of(one, Defaults("a/model", {"seed": "7"}, Terms(deadline_s=60))),
+        name_of(one, Defaults("a/model", {"seed": "7"}, Terms(retry={"max_attempts": 2}))),
     }
 
-    assert len(names) == 7
+    assert len(names) == 9
     assert all(name.startswith(("one-", "other-")) for name in names)
 
 

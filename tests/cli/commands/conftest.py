@@ -57,6 +57,11 @@ def make_job(number, **values):
         "excluded": {},
         "notice": None,
         "priority": 0,
+        "start_by_at": None,
+        "deadline_at": None,
+        "retry": None,
+        "retry_of": None,
+        "retried_as": None,
         "campaign": None,
         "custom_id": None,
         "created_at": "2026-11-01T12:00:00Z",
@@ -146,6 +151,7 @@ class FakeServer:
     asked: list = field(default_factory=list)
     sleeps: list = field(default_factory=list)
     decisions: list = field(default_factory=list)
+    retries: list = field(default_factory=list)  # what is answered to a wish to retry, one by one
     stops: list = field(default_factory=list)  # what is answered to a wish to stop many, one by one
     providers: list = field(default_factory=list)
 
@@ -164,7 +170,7 @@ class FakeServer:
             open_ones = [sold for one in self.providers for sold in one["offers"]]
             models = [sold["model"] for sold in open_ones if sold["breaker"]["state"] == "open"]
             return httpx.Response(200, json={"provider": "wiro", "models": models})
-        if request.url.path.endswith("/retry"):
+        if request.url.path.startswith("/api/providers/"):
             return self.problem(404, "unknown_provider", "Provider 'nobody' is unknown.")
         if request.url.path.startswith("/api/models"):
             return self._about_models(request)
@@ -198,6 +204,8 @@ class FakeServer:
                 )
             case ("POST", ["api", "jobs", "cancel" | "kill" as verb]):
                 return httpx.Response(200, json=self._stop(verb, json.loads(request.content)))
+            case ("POST", ["api", "jobs", "retry"]):
+                return httpx.Response(200, json=self.retries.pop(0))
             case ("POST", ["api", "jobs", name, "resolve"]) if name in self.jobs:
                 return self._resolve(self.jobs[name], json.loads(request.content))
             case _:
@@ -225,6 +233,8 @@ class FakeServer:
                 return httpx.Response(200, json=self._counted(self.campaigns[name]))
             case ("POST", ["api", "campaigns", name, "cancel" | "kill"]) if name in self.campaigns:
                 return httpx.Response(200, json=self.stops.pop(0))
+            case ("POST", ["api", "campaigns", name, "retry-failed"]) if name in self.campaigns:
+                return httpx.Response(200, json=self.retries.pop(0))
             case ("POST", ["api", "campaigns", _, "jobs"]):
                 return httpx.Response(200, json=self._add(json.loads(request.content)["rows"]))
             case _:
@@ -280,10 +290,12 @@ class FakeServer:
         return httpx.Response(200 if known else 201, json=self._counted(made))
 
     def _counted(self, campaign):
-        places = [job["outcome"] or job["status"] for job in self.jobs.values()]
+        newest = [job for job in self.jobs.values() if job["retried_as"] is None]
+        places = [job["outcome"] or job["status"] for job in newest]
         counts = {place: places.count(place) for place in set(places)}
         costs = {
             "held": sum(job["held_at"] is not None for job in self.jobs.values()),
+            "retried": sum(job["retry_of"] is not None for job in self.jobs.values()),
             "pictures": sum(len(job["outputs"]) for job in self.jobs.values()),
             "cost_usd": "0.08",
             "cost_is_estimate": True,

@@ -1,0 +1,183 @@
+"""The commands that try again what brought nothing: `retry`, and `campaign retry-failed`."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+import click
+from rich.text import Text
+
+from cli.client import Client
+from cli.documents import RetriedJobs
+from cli.options import json_option, opened
+from cli.rendering import facts, plain, print_json, to_stderr, to_stdout
+
+NAMED_MAX = 1000
+"""Ids in one command; more have something in common."""
+
+MAY_HAVE_COST = "may_have_cost"
+_UNSUCCESSFUL = ("failed", "expired", "cancelled", "killed")
+
+Ask = Callable[[Mapping[str, object]], RetriedJobs]
+"""How the server is asked, with what is said beside whom it is about."""
+
+even_if_paid_option = click.option(
+    "--even-if-paid", is_flag=True, help="Also where money may have gone into it: it may be paid for twice."
+)
+yes_option = click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
+
+
+@click.command()
+@click.argument("names", metavar="[ID]...", nargs=-1)
+@click.option("--campaign", metavar="NAME", help="Jobs of this campaign, by name or id.")
+@click.option(
+    "--outcome",
+    "outcomes",
+    type=click.Choice(_UNSUCCESSFUL),
+    multiple=True,
+    help="Jobs that ended so; repeat it for more.  [default: failed and expired]",
+)
+@click.option("--error-code", "error_codes", multiple=True, help="Jobs with this error; repeat it for more.")
+@click.option("--model", "model_slug", metavar="OWNER/MODEL", help="Jobs for this model.")
+@click.option("--provider", metavar="NAME", help="Jobs that were with this provider, or wanted nobody else.")
+@click.option("--before", type=click.DateTime(), help="Jobs queued before this time, in local time.")
+@click.option("--all", "is_all", is_flag=True, help="Every job that failed or expired.")
+@even_if_paid_option
+@yes_option
+@json_option
+@click.pass_context
+def retry(
+    ctx: click.Context,
+    *,
+    names: tuple[str, ...],
+    campaign: str | None,
+    outcomes: tuple[str, ...],
+    error_codes: tuple[str, ...],
+    model_slug: str | None,
+    provider: str | None,
+    before: datetime | None,
+    is_all: bool,
+    even_if_paid: bool,
+    is_sure: bool,
+    as_json: bool,
+) -> None:
+    """Try jobs again that ended without a picture, each as a new job.
+
+    By id, or all that have something in common and were not tried again yet.  What may
+    have cost money is left out unless you say otherwise.  Interrupted, it is simply run
+    again.  Exit 1 if a job that was named is not tried again.
+    """
+    said = {
+        "campaign": campaign,
+        "outcomes": list(outcomes) or None,
+        "error_codes": list(error_codes) or None,
+        "model": model_slug,
+        "provider": provider,
+        "created_before": None if before is None else before.astimezone().isoformat(),
+        "all": is_all or None,
+    }
+    said = {name: value for name, value in said.items() if value is not None}
+    if bool(names) == bool(said):
+        raise click.UsageError("Say which jobs: their ids, or what they have in common.")
+    if len(names) > NAMED_MAX:
+        raise click.UsageError(f"At most {NAMED_MAX:,} ids at a time; say what they have in common.")
+    client = opened(ctx)
+    if names:
+        retried = client.retry_jobs({"ids": list(names), "even_if_paid": even_if_paid})
+        _tell_named(retried, as_json=as_json)
+        ctx.exit(1 if retried["not_retried"] else 0)
+    if campaign is not None:
+        said["campaign"] = client.find_campaign(campaign)["id"]
+    ask: Ask = lambda how: client.retry_jobs({"filter": said, **how})  # noqa: E731
+    _tell(_retried(ask, even_if_paid=even_if_paid, is_sure=is_sure), as_json=as_json)
+
+
+@click.command("retry-failed")
+@click.argument("name")
+@even_if_paid_option
+@yes_option
+@json_option
+@click.pass_context
+def retry_failed(ctx: click.Context, *, name: str, even_if_paid: bool, is_sure: bool, as_json: bool) -> None:
+    """Try again what failed or expired of a campaign, by name or id."""
+    client: Client = opened(ctx)
+    uuid = client.find_campaign(name)["id"]
+    ask: Ask = lambda how: client.retry_failed(uuid, how)  # noqa: E731
+    _tell(_retried(ask, even_if_paid=even_if_paid, is_sure=is_sure), as_json=as_json)
+
+
+# --- all that is meant -----------------------------------------------------------------------------------
+
+
+def _retried(ask: Ask, *, even_if_paid: bool, is_sure: bool) -> RetriedJobs:
+    """All that is meant; asked again while there was too much for one answer."""
+    if not is_sure:
+        _make_sure(ask({"even_if_paid": even_if_paid, "dry_run": True}))
+    retried = ask({"even_if_paid": even_if_paid})
+    while (cursor := retried["next_cursor"]) is not None:
+        retried = _together(retried, ask({"even_if_paid": even_if_paid, "cursor": cursor}))
+    return retried
+
+
+def _make_sure(would_be: RetriedJobs) -> None:
+    """Nobody buys a thousand pictures by a slip.
+
+    Raises:
+        click.UsageError: nobody is there to answer.
+        click.Abort: the answer is no.
+    """
+    if not would_be["retried"]:
+        return
+    question = f"Try {_jobs(would_be['retried'])} again?"
+    if left_out := would_be["skipped"].get(MAY_HAVE_COST):
+        question += f" {_jobs(left_out)} that may have cost money left out."
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Add --yes.")
+    click.confirm(question, abort=True, err=True)
+
+
+def _together(earlier: RetriedJobs, later: RetriedJobs) -> RetriedJobs:
+    return {
+        **later,
+        "retried": earlier["retried"] + later["retried"],
+        "skipped": dict(Counter(earlier["skipped"]) + Counter(later["skipped"])),
+    }
+
+
+# --- what is said ----------------------------------------------------------------------------------------
+
+
+def _tell_named(retried: RetriedJobs, *, as_json: bool) -> None:
+    if as_json:
+        print_json(retried)
+        return
+    for job in retried["jobs"]:
+        how = "tried again as" if job["is_new"] else "was tried again before, as"
+        to_stdout().print(Text.assemble(plain(job["name"]), f"  {how} job {job['id']}"))
+    for refused in retried["not_retried"]:
+        to_stderr().print(
+            Text.assemble(plain(refused["name"]), "  ", plain(refused["detail"])), soft_wrap=True
+        )
+    _tell_of_money(retried)
+
+
+def _tell(retried: RetriedJobs, *, as_json: bool) -> None:
+    if as_json:
+        print_json(retried)
+        return
+    rows: list[tuple[str, str | Text]] = [("tried again", f"{retried['retried']:,}")]
+    rows += [(f"not: {reason}", f"{count:,}") for reason, count in sorted(retried["skipped"].items())]
+    to_stdout().print(facts(rows))
+    _tell_of_money(retried)
+
+
+def _tell_of_money(retried: RetriedJobs) -> None:
+    if retried["skipped"].get(MAY_HAVE_COST):
+        to_stderr().print(
+            "`--even-if-paid` tries those again that may have cost money.", style="bright_black"
+        )
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count:,} jobs"
