@@ -249,7 +249,7 @@ def test_what_a_request_did_not_come_to_is_stopped_batch_by_batch(
     scene, rows, campaign_id, enqueue, monkeypatch
 ):
     monkeypatch.setattr(wishes, "BATCH", 2)
-    monkeypatch.setattr(wishes, "BATCHES", 2)
+    monkeypatch.setattr(wishes, "ENOUGH_S", 0)
     jobs, other = rows(7), enqueue()
     _wish(scene.database, campaign_id, Outcome.CANCELLED)
 
@@ -258,11 +258,11 @@ def test_what_a_request_did_not_come_to_is_stopped_batch_by_batch(
             return session.scalar(select(func.count()).where(Job.id.in_(jobs), Job.outcome.is_(None)))
 
     seen = []
-    for _ in range(3):
+    for _ in range(4):
         scene.stop_campaigns()
         seen.append(left())
 
-    assert seen == [3, 0, 0]
+    assert seen == [5, 3, 1, 0]
     assert scene.look(other).outcome is None
 
 
