@@ -23,10 +23,11 @@ GENERATE = "jobs.generate"
 DISPATCH = "jobs.dispatch"
 SWEEP = "jobs.sweep"
 STOP = "jobs.stop"
+TIDY = "jobs.tidy"
 
 REMOTE = "remote"  # providers over HTTP: a gevent pool, hundreds at a time
 LOCAL = "local"  # diffusers pipelines: one prefork child per GPU
-CONTROL = "control"  # dispatch, sweep and stops
+CONTROL = "control"  # dispatch, sweep, stops and housekeeping
 DELIVER = "deliver"  # notifications to callers
 QUEUES = (REMOTE, LOCAL, CONTROL, DELIVER)
 
@@ -61,7 +62,7 @@ def create_app(redis_url: str) -> Celery:
     app.conf.update(
         task_queues=[Queue(name, routing_key=name) for name in QUEUES],
         task_default_queue=CONTROL,
-        task_routes={task: {"queue": CONTROL} for task in (DISPATCH, SWEEP, STOP)},
+        task_routes={task: {"queue": CONTROL} for task in (DISPATCH, SWEEP, STOP, TIDY)},
         # Redis' visibility timeout cannot tell a long task from a dead worker; the sweep can.
         task_acks_late=False,
         task_ignore_result=True,
@@ -92,6 +93,7 @@ def create_app(redis_url: str) -> Celery:
             # Half of a second counts: from a worker's death to its jobs running again it is three at most.
             "sweep": {"task": SWEEP, "schedule": 0.5},
             "stop": {"task": STOP, "schedule": 1.0},
+            "tidy": {"task": TIDY, "schedule": 60.0},
         },
         worker_hijack_root_logger=True,
         timezone="UTC",

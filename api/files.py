@@ -56,15 +56,24 @@ def _output(services: Services, access_key: str, name: str) -> Output:
     """The file of this address.
 
     Raises:
-        WiroRefusal: 404, there is none.
+        WiroRefusal: 404, there is none; 410, there was one.
     """
     # Our keys are letters and digits; not everything else could be looked for.
     if access_key.isascii() and access_key.isalnum():
         with services.database.transaction() as session:
             stored = queries.output_by_access_key(session, access_key)
         if stored is not None and stored.name == name:
-            return stored
+            return _unless_deleted(stored)
     raise _no_file()
+
+
+def _unless_deleted(stored: Output) -> Output:
+    if stored.deleted_at is None:
+        return stored
+    since = f"{stored.deleted_at:%Y-%m-%d}"
+    raise WiroRefusal(
+        (1, f"The file was deleted on {since}: its project keeps pictures for a time."), status=410
+    )
 
 
 def _headers(stored: Output) -> dict[str, str]:

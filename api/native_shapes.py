@@ -179,4 +179,5 @@ def _output(services: Services, stored: Output) -> OutputAnswer:
         width_px=stored.width_px,
         height_px=stored.height_px,
         seed=stored.seed,
+        deleted_at=stored.deleted_at,
     )

@@ -493,6 +493,10 @@ class OutputAnswer(Answer):
     width_px: int
     height_px: int
     seed: int | None
+    deleted_at: Annotated[
+        datetime | None,
+        Field(description="Since then there is only this record: the project keeps pictures for a time."),
+    ]
 
 
 class JobDetail(JobAnswer):

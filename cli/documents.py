@@ -30,6 +30,7 @@ class Output(TypedDict):
     width_px: int
     height_px: int
     seed: int | None
+    deleted_at: str | None
     path: NotRequired[str]
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cli import pictures, sending
 from cli.client import PATIENCE_S, Client, Refused
-from cli.documents import Event, Job
+from cli.documents import Event, Job, Output
 from cli.options import buying_options, file_option, json_option, opened, parameter_option
 from cli.rendering import (
     facts,
@@ -394,9 +394,15 @@ def _outputs(job: Job) -> Table:
             f"{output['width_px']} × {output['height_px']}",
             f"{output['size_bytes']:,}",
             str(output["seed"]),
-            Text(output["url"], overflow="fold"),
+            _address(output),
         )
     return rows
+
+
+def _address(output: Output) -> Text:
+    if output["deleted_at"]:
+        return Text(f"deleted on {moment(output['deleted_at']):%Y-%m-%d}", style="bright_black")
+    return Text(output["url"], overflow="fold")
 
 
 def _print_section(console: Console, title: str, rows: Table) -> None:

@@ -10,7 +10,10 @@ from models.lifecycle import Status
 
 
 class JobEvent(Base):
-    """One arrow taken.  Rows are only ever added; a trigger refuses the rest."""
+    """One arrow taken.  Rows are only ever added; a trigger refuses the rest.
+
+    When a project need not keep them any longer, `models.retention` deletes them, by a door of its own.
+    """
 
     __tablename__ = "job_events"
     __table_args__ = (CheckConstraint(one_of("status", Status), name="status"),)

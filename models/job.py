@@ -4,7 +4,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, Text, false, func, text, true
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    Text,
+    false,
+    func,
+    text,
+    true,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -90,6 +101,8 @@ class Job(Base):
         Index("ix_jobs_start_by", "start_by_at", postgresql_where=f"{_WAITS} AND start_by_at IS NOT NULL"),
         # list, doctor: what waits for a person
         Index("ix_jobs_held", "project_id", "held_at", postgresql_where="held_at IS NOT NULL"),
+        # retention: what a project need not keep any longer, oldest first
+        Index("ix_jobs_finished", "project_id", "finished_at", postgresql_where="outcome IS NOT NULL"),
         # list: one project's jobs, newest first
         Index("ix_jobs_by_project", "project_id", text("id DESC")),
         # campaign submit: a row submitted twice is one job; campaign show: its jobs
@@ -125,7 +138,8 @@ class Job(Base):
     start_by_at: Mapped[datetime | None]  # expires unless an attempt was begun by then
     deadline_at: Mapped[datetime | None]  # expires unless it has ended by then
     retry: Mapped[dict[str, Any] | None]  # this job's own retry policy, over the model's
-    retry_of: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))  # the job that this one tries again
+    # the job that this one tries again; None too when that one is kept no longer
+    retry_of: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     status: Mapped[Status] = mapped_column(server_default=Status.QUEUE.value)
@@ -136,7 +150,9 @@ class Job(Base):
     provider: Mapped[str | None]  # chosen at dispatch
     open_provider: Mapped[str | None]  # waiting, with an open attempt there: nobody else can go on with it
     reserved_usd: Mapped[Usd | None]  # of the budgets, for the attempt that is to be or is open
-    worker_id: Mapped[int | None] = mapped_column(ForeignKey("workers.id"))  # who accepted it
+    # Who accepted it.  No foreign key: to accept is to find the worker's row alive, in one statement; and
+    # the row of an old worker goes without a look at every job (docs/decisions).
+    worker_id: Mapped[int | None] = mapped_column(BigInteger)
     worker_deaths: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     kill_requested_at: Mapped[datetime | None]  # the intent; whoever holds the job carries it out
     stop_as: Mapped[Outcome | None]  # how it then ends: killed, or expired

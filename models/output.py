@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint, func
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, Id
@@ -12,7 +12,11 @@ class Output(Base):
     """One picture in our storage."""
 
     __tablename__ = "outputs"
-    __table_args__ = (UniqueConstraint("job_id", "position"),)
+    __table_args__ = (
+        UniqueConstraint("job_id", "position"),
+        # retention: the key from outputs to attempts asks for it when an attempt is deleted
+        Index("ix_outputs_attempt_id", "attempt_id"),
+    )
 
     id: Mapped[Id]
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
@@ -28,3 +32,4 @@ class Output(Base):
     height_px: Mapped[int]
     seed: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    deleted_at: Mapped[datetime | None]  # the row stays, to say so; the file is gone or about to go

@@ -57,6 +57,9 @@ class Project(Base):
     keep_jobs_days: Mapped[int | None]
     keep_events_days: Mapped[int | None]
     keep_outputs_days: Mapped[int | None]
+    # How far that has been done: of jobs that ended until then, nothing is left.  Written by housekeeping.
+    events_deleted_to: Mapped[datetime | None]
+    outputs_deleted_to: Mapped[datetime | None]
 
     def __repr__(self) -> str:
         """Without the secret."""

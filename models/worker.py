@@ -11,6 +11,7 @@ from models.base import Base, Id
 LOCK_NAMESPACE = 0x6461726B  # "dark": first half of the advisory lock's key, the worker's id is the second
 SWEEP_LOCK = 0x73776570  # "swep": one sweep at a time
 STOP_LOCK = 0x73746F70  # "stop": one process ends what is to stop and nobody holds
+TIDY_LOCK = 0x74696479  # "tidy": one process deletes what need not be kept
 DISPATCH_LOCK = 0x64697370  # "disp": one dispatcher decides at a time
 
 

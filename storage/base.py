@@ -45,6 +45,14 @@ class Storage(Protocol):
             Unwritable: it could not be deleted.
         """
 
+    def delete_below(self, folder: str) -> None:
+        """See to it that nothing is stored under any key that begins with `folder` and a slash.
+
+        Raises:
+            BadKey: it is no beginning of a key.
+            Unwritable: something could not be deleted.
+        """
+
     def exists(self, key: str) -> bool:
         """Whether a file is stored under `key`.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -65,6 +66,22 @@ class LocalStorage:
             return
         except OSError as exc:
             raise Unwritable(f"cannot delete {key!r}: {exc.strerror}") from exc
+
+    def delete_below(self, folder: str) -> None:
+        """See to it that nothing is stored under any key that begins with `folder` and a slash.
+
+        What a kill left unfinished there goes too.
+
+        Raises:
+            BadKey: it is no beginning of a key.
+            Unwritable: something could not be deleted.
+        """
+        try:
+            shutil.rmtree(self._path(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as exc:
+            raise Unwritable(f"cannot delete what is below {folder!r}: {exc.strerror}") from exc
 
     def exists(self, key: str) -> bool:
         """Whether a file is stored under `key`.

@@ -8,6 +8,7 @@ Knows no attempt: what it gives is the same for every offer.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from catalogue import STORED, Holds, ModelSpec, ToldImages
 from catalogue.pictures import BYTES_MAX
@@ -73,6 +74,11 @@ def gather(turn: Turn, job: Job, spec: ModelSpec) -> Pictures:
     return pictures
 
 
+def folder_of(job_uuid: UUID) -> str:
+    """Where the pictures that were fetched for a job are stored."""
+    return f"inputs/{job_uuid}"
+
+
 def arguments(told: Sequence[ToldImages], pictures: Pictures) -> tuple[ImageArgument, ...]:
     """The pictures as an offer's provider is given them."""
     return tuple(
@@ -94,7 +100,7 @@ def _picture(turn: Turn, job: Job, name: str, position: int, reference: str) -> 
         if reference.startswith(STORED):
             content = _read(turn, reference.removeprefix(STORED))
         else:
-            content = _kept_from_web(turn, f"inputs/{job.uuid}/{stem}", reference)
+            content = _kept_from_web(turn, f"{folder_of(job.uuid)}/{stem}", reference)
         facts = compute(lambda: inspect(content))
     except NotFound as exc:
         raise BadInput(f"{name}: the picture that was sent along is no longer stored") from exc

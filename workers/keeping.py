@@ -7,6 +7,7 @@ same bytes.  A rescued job asks its provider again, fetches again, and is stored
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
+from uuid import UUID
 
 from models.names import new_token
 from models.transitions import NewOutput
@@ -90,9 +91,8 @@ def _keep(work: Work, ticket: Ticket, position: int, output: RemoteOutput) -> Ne
         },
     )
     name = f"{position}.{facts.extension}"
-    # By the end of the UUID, which is chance, into folders of equal size: its beginning is the time.
     # The attempt is in the key: a late writer of an earlier one must not replace this picture.
-    key = f"{str(job.uuid)[-2:]}/{job.uuid}/{work.attempt.number}/{name}"
+    key = f"{folder_of(job.uuid)}/{work.attempt.number}/{name}"
     stored = work.turn.bench.storage.put(key, named)
     return NewOutput(
         name=name,
@@ -105,6 +105,12 @@ def _keep(work: Work, ticket: Ticket, position: int, output: RemoteOutput) -> Ne
         height_px=facts.height_px,
         seed=seed,
     )
+
+
+def folder_of(job_uuid: UUID) -> str:
+    """Where the pictures of a job are stored."""
+    # By the end of the UUID, which is chance, into folders of equal size: its beginning is the time.
+    return f"{str(job_uuid)[-2:]}/{job_uuid}"
 
 
 def _fetched(work: Work, ticket: Ticket, output: RemoteOutput) -> bytes:

@@ -16,6 +16,7 @@ from models.transitions import Claim
 from workers import process
 from workers.dispatch import dispatch
 from workers.generate import generate
+from workers.housekeeping import tidy
 from workers.process import Process
 from workers.running import StopReason
 from workers.stops import finish_stops
@@ -157,3 +158,11 @@ def stop_jobs() -> None:
     bench.broker.answer(broker.STOP)
     if finish_stops(bench.database, bench.providers):
         bench.broker.ring()
+
+
+@shared_task(name=broker.TIDY, send_events=False)
+def tidy_up() -> None:
+    """Delete some of what need not be kept any longer."""
+    bench = process.this_one().bench
+    bench.broker.answer(broker.TIDY)
+    tidy(bench.database, bench.storage)

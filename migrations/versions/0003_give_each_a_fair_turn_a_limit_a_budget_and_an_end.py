@@ -154,12 +154,46 @@ ONE_ARROW = """
             USING ERRCODE = 'check_violation', CONSTRAINT = 'jobs_arrow';
     END $$;
 """
+# A new row is a call only where it is refused: a call for each would be a tenth of a bulk insert.
+TWO_TRIGGERS = """
+    DROP TRIGGER jobs_arrow ON jobs;
+    CREATE TRIGGER jobs_arrow BEFORE UPDATE OF status, outcome, claim ON jobs
+        FOR EACH ROW EXECUTE FUNCTION jobs_refuse_illegal_arrow();
+    CREATE TRIGGER jobs_begin BEFORE INSERT ON jobs
+        FOR EACH ROW WHEN (NEW.status <> 'task_queue') EXECUTE FUNCTION jobs_refuse_illegal_arrow();
+"""
+ONE_TRIGGER = """
+    DROP TRIGGER jobs_begin ON jobs;
+    DROP TRIGGER jobs_arrow ON jobs;
+    CREATE TRIGGER jobs_arrow BEFORE INSERT OR UPDATE OF status, outcome, claim ON jobs
+        FOR EACH ROW EXECUTE FUNCTION jobs_refuse_illegal_arrow();
+"""
+# The door of `models.retention`: opened for one transaction, and for nothing but DELETE.
+A_DOOR = """
+    CREATE OR REPLACE FUNCTION job_events_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF TG_OP = 'DELETE' AND current_setting('darkroom.housekeeping', true) = 'on' THEN
+            RETURN OLD;
+        END IF;
+        RAISE EXCEPTION 'job_events is append-only: % refused', TG_OP
+            USING ERRCODE = 'insufficient_privilege';
+    END $$;
+"""
+NO_DOOR = """
+    CREATE OR REPLACE FUNCTION job_events_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION 'job_events is append-only: % refused', TG_OP
+            USING ERRCODE = 'insufficient_privilege';
+    END $$;
+"""
 
 
 def upgrade() -> None:
     """Take the step."""
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute(SEVERAL_ARROWS)
+    op.execute(TWO_TRIGGERS)
+    op.execute(A_DOOR)
     _widen_jobs()
     _widen_attempts()
     _widen_projects()
@@ -167,6 +201,7 @@ def upgrade() -> None:
     op.execute(SPENT_SO_FAR)
     _create_limits()
     _create_lanes()
+    _let_old_things_go()
     # The job's row and its event are written by one statement and deleted by one: a foreign key would look
     # up each of twelve events a job for nothing (docs/decisions).
     op.drop_constraint(op.f("fk_job_events_job_id"), "job_events", type_="foreignkey")
@@ -188,7 +223,7 @@ def _widen_jobs() -> None:
     op.execute(KINDS)
     op.execute(WAITING_WITH_AN_ATTEMPT)
     op.alter_column("jobs", "kind", nullable=False)
-    op.create_foreign_key(op.f("fk_jobs_retry_of"), "jobs", "jobs", ["retry_of"], ["id"])
+    op.create_foreign_key(op.f("fk_jobs_retry_of"), "jobs", "jobs", ["retry_of"], ["id"], ondelete="SET NULL")
     op.create_check_constraint(op.f("ck_jobs_stop_as"), "jobs", f"stop_as IN {OUTCOMES}")
     op.drop_constraint(op.f("ck_jobs_stopped_how"), "jobs", type_="check")
     op.create_check_constraint(
@@ -334,6 +369,29 @@ def _create_lanes() -> None:
     )
 
 
+def _let_old_things_go() -> None:
+    op.add_column("outputs", sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True))
+    for name in ("events", "outputs"):
+        op.add_column("projects", sa.Column(f"{name}_deleted_to", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        "ix_jobs_finished", "jobs", ["project_id", "finished_at"], postgresql_where="outcome IS NOT NULL"
+    )
+    op.create_index("ix_outputs_attempt_id", "outputs", ["attempt_id"])
+    # Whoever accepts a job asks for the living worker in the same statement, so this key held nothing; to
+    # delete the row of an old worker it would have read all jobs.
+    op.drop_constraint(op.f("fk_jobs_worker_id"), "jobs", type_="foreignkey")
+
+
+def _keep_old_things() -> None:
+    op.execute("UPDATE jobs SET worker_id = NULL WHERE worker_id NOT IN (SELECT id FROM workers)")
+    op.create_foreign_key(op.f("fk_jobs_worker_id"), "jobs", "workers", ["worker_id"], ["id"])
+    op.drop_index("ix_outputs_attempt_id", table_name="outputs")
+    op.drop_index("ix_jobs_finished", table_name="jobs")
+    for name in ("events", "outputs"):
+        op.drop_column("projects", f"{name}_deleted_to")
+    op.drop_column("outputs", "deleted_at")
+
+
 def downgrade() -> None:
     """Take it back.
 
@@ -341,7 +399,10 @@ def downgrade() -> None:
     are forgotten.
     """
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.execute(ONE_TRIGGER)
+    op.execute(NO_DOOR)
     op.create_foreign_key(op.f("fk_job_events_job_id"), "job_events", "jobs", ["job_id"], ["id"])
+    _keep_old_things()
     op.drop_table("lanes")
     op.drop_table("limits")
     op.drop_index("ix_campaigns_stopping", table_name="campaigns")

@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from api.ranges import Slice, Unsatisfiable, slice_wanted
+from models import retention
 
 CONTENT = bytes(range(256)) * 2000  # more than one chunk
 ETAG = f'"{hashlib.sha256(CONTENT).hexdigest()}"'
@@ -121,3 +122,17 @@ def test_a_range_is_one_part_or_the_whole(header, wanted):
 def test_a_range_without_a_byte_cannot_be_satisfied(header):
     with pytest.raises(Unsatisfiable):
         slice_wanted(header, 10)
+
+
+def test_a_file_that_was_deleted_in_time_is_said_to_be_gone(anonymous, client, hand, database):
+    job = hand.queue()
+    url = f"/v1/File/{hand.succeed(job, CONTENT)}/0.png"
+    with database.transaction() as session:
+        retention.mark_outputs_deleted(session, [job])
+
+    answers = [anonymous.get(url), anonymous.head(url), anonymous.get(url, headers={"If-None-Match": ETAG})]
+
+    assert [answer.status_code for answer in answers] == [410] * 3
+    assert "was deleted on" in answers[0].json()["errors"][0]["message"]
+    [output] = client.get(f"/api/jobs/{job}").json()["outputs"]
+    assert output["deleted_at"] is not None

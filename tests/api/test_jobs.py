@@ -251,6 +251,7 @@ def test_a_job_is_shown_with_its_attempts_and_outputs(client, hand):
         "width_px": 64,
         "height_px": 32,
         "seed": 7,
+        "deleted_at": None,
     }
 
 

@@ -22,6 +22,7 @@ def output(content=CONTENT):
         "width_px": 1,
         "height_px": 1,
         "seed": 1,
+        "deleted_at": None,
     }
 
 

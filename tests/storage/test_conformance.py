@@ -91,6 +91,36 @@ def test_deleting_what_is_not_there_changes_nothing(place, key):
     assert place.exists("folder/a.png")
 
 
+def test_what_is_below_a_deleted_folder_is_gone_and_nothing_else(place):
+    for key in ("one/a.png", "one/deep/er/b.png", "one.png", "ones/c.png", "two/one/d.png"):
+        place.put(key, b"picture")
+
+    place.delete_below("one")
+
+    assert not place.exists("one/a.png")
+    assert not place.exists("one/deep/er/b.png")
+    assert all(place.exists(key) for key in ("one.png", "ones/c.png", "two/one/d.png"))
+
+
+def test_a_deleted_folder_can_be_filled_again(place):
+    place.put("one/a.png", b"picture")
+
+    place.delete_below("one")
+    place.delete_below("one")
+    place.put("one/a.png", b"later")
+
+    assert content_of(place, "one/a.png") == b"later"
+
+
+@pytest.mark.parametrize("folder", ["never", "fold", "folder/never", "folder/a.png", "folder/a.png/b"])
+def test_deleting_below_what_is_no_folder_changes_nothing(place, folder):
+    place.put("folder/a.png", b"picture")
+
+    place.delete_below(folder)
+
+    assert place.exists("folder/a.png")
+
+
 @pytest.mark.parametrize("key", ["never.png", "folder", "folder/a.png/b.png"])
 def test_opening_what_is_not_there_says_so(place, key):
     place.put("folder/a.png", b"picture")
@@ -119,7 +149,7 @@ def test_opening_what_is_not_there_says_so(place, key):
         "\ud800",
     ],
 )
-@pytest.mark.parametrize("verb", ["put", "open", "delete", "exists"])
+@pytest.mark.parametrize("verb", ["put", "open", "delete", "delete_below", "exists"])
 def test_a_key_that_is_none_is_refused(place, verb, key):
     arguments = (key, b"picture") if verb == "put" else (key,)
 

@@ -104,6 +104,7 @@ def make_output(content=PICTURE, **values):
         "width_px": 64,
         "height_px": 32,
         "seed": 42,
+        "deleted_at": None,
         **values,
     }
 

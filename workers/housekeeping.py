@@ -1,0 +1,152 @@
+"""What is looked after each minute: jobs, events and pictures that their project need not keep any longer.
+
+A little at a time: each batch is a short unit of work, each call ends after two seconds, and the rest
+waits a minute.  Safe to kill at any point and to run again: see `models.retention`.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from secrets import SystemRandom
+
+from sqlalchemy import func, select
+
+from models import retention
+from models.project import Project
+from models.retention import EndedJob
+from models.session import Database
+from models.worker import TIDY_LOCK
+from storage import Storage, StorageError
+from workers import inputs, keeping
+
+TIDY_FOR_S = 2.0
+"""The control queue has other work each second; this is enough for tens of millions of jobs a day."""
+
+JOBS_AT_ONCE = 500
+"""Five thousand events: some tens of milliseconds."""
+
+Duty = Callable[[], int]
+"""Does a little, and says of how many jobs; none when there is nothing left."""
+
+logger = logging.getLogger("darkroom.housekeeping")
+
+
+def tidy(database: Database, storage: Storage, tidy_for_s: float = TIDY_FOR_S) -> int:
+    """Delete for a while; of how many jobs something was deleted.
+
+    One at a time: two would wait for each other's rows, and delete each file twice.
+    """
+    with database.engine.connect() as connection:
+        if not connection.execute(select(func.pg_try_advisory_lock(TIDY_LOCK))).scalar_one():
+            return 0
+        connection.commit()  # the lock is the session's; no transaction stays open meanwhile
+        try:
+            _forget_the_idle(database)
+            return _take_turns(_duties(database, storage), time.monotonic() + tidy_for_s)
+        finally:
+            connection.execute(select(func.pg_advisory_unlock(TIDY_LOCK)))
+
+
+def _forget_the_idle(database: Database) -> None:
+    with database.transaction() as session:
+        lanes = retention.delete_idle_lanes(session)
+    with database.transaction() as session:
+        workers = retention.delete_old_workers(session)
+    if lanes or workers:
+        logger.info(
+            "Forgot lanes and workers.",
+            extra={"event": "idle_forgotten", "lanes": lanes, "workers": workers},
+        )
+
+
+def _take_turns(duties: Sequence[Duty], leave_at: float) -> int:
+    """Round after round, so that one project's million jobs hold up nobody's; which is first is chance."""
+    done = 0
+    left = SystemRandom().sample(duties, len(duties))
+    while left:
+        for duty in list(left):
+            of_jobs = _done(duty)
+            done += of_jobs
+            if not of_jobs:
+                left.remove(duty)
+            if time.monotonic() > leave_at:
+                return done
+    return done
+
+
+def _done(duty: Duty) -> int:
+    try:
+        return duty()
+    except StorageError as exc:
+        # Its marks stay where they are, and the next call tries again.
+        logger.warning("Could not delete a file.", extra={"event": "tidy_failed", "error": str(exc)})
+        return 0
+
+
+def _duties(database: Database, storage: Storage) -> list[Duty]:
+    with database.transaction() as session:
+        projects = retention.projects_that_forget(session)
+    return [duty for project in projects for duty in _duties_of(database, storage, project)]
+
+
+def _duties_of(database: Database, storage: Storage, project: Project) -> Iterator[Duty]:
+    if project.keep_jobs_days is not None:
+        yield partial(delete_jobs, database, storage, project.id, project.keep_jobs_days)
+    if project.keep_outputs_days is not None:
+        yield partial(delete_outputs, database, storage, project.id, project.keep_outputs_days)
+    if project.keep_events_days is not None:
+        yield partial(delete_events, database, project.id, project.keep_events_days)
+
+
+def delete_jobs(database: Database, storage: Storage, project_id: int, days: int) -> int:
+    """Of the project's longest ended jobs some, with their files; how many."""
+    with database.transaction() as session:
+        jobs = retention.ended_jobs(session, project_id, days, after=None, limit=JOBS_AT_ONCE)
+    _delete_files(database, storage, jobs)
+    with database.transaction() as session:
+        gone = retention.delete_jobs(session, [job.id for job in jobs])
+    return _told("jobs", project_id, gone)
+
+
+def delete_outputs(database: Database, storage: Storage, project_id: int, days: int) -> int:
+    """The files of the next of the project's ended jobs; of how many jobs."""
+    with database.transaction() as session:
+        done_to = session.get_one(Project, project_id).outputs_deleted_to
+        jobs = retention.ended_jobs(session, project_id, days, after=done_to, limit=JOBS_AT_ONCE)
+    if jobs:
+        _delete_files(database, storage, jobs)
+        with database.transaction() as session:
+            retention.outputs_are_deleted(session, project_id, jobs[-1].finished_at)
+    return _told("outputs", project_id, len(jobs))
+
+
+def delete_events(database: Database, project_id: int, days: int) -> int:
+    """The trails of the next of the project's ended jobs; of how many jobs."""
+    with database.transaction() as session:
+        done_to = session.get_one(Project, project_id).events_deleted_to
+        jobs = retention.ended_jobs(session, project_id, days, after=done_to, limit=JOBS_AT_ONCE)
+        if jobs:
+            retention.delete_events(session, project_id, jobs)
+    return _told("events", project_id, len(jobs))
+
+
+def _delete_files(database: Database, storage: Storage, jobs: Sequence[EndedJob]) -> None:
+    """Every file of these jobs, also those that a killed worker stored and never recorded.
+
+    Not what callers sent along, which is stored once for all who send the same.
+    """
+    with database.transaction() as session:
+        keys = retention.mark_outputs_deleted(session, [job.id for job in jobs])
+    for key in keys:
+        storage.delete(key)
+    for job in jobs:
+        storage.delete_below(keeping.folder_of(job.uuid))
+        storage.delete_below(inputs.folder_of(job.uuid))
+
+
+def _told(what: str, project_id: int, of_jobs: int) -> int:
+    if of_jobs:
+        extra = {"event": "tidied", "what": what, "project_id": project_id, "of_jobs": of_jobs}
+        logger.info("Deleted what need not be kept.", extra=extra)
+    return of_jobs
