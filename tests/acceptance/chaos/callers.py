@@ -35,7 +35,6 @@ class Callers:
     prompts: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
-    _paused: set[tuple[int, str]] = field(default_factory=set)
 
     def begin(self) -> None:
         """From now on, as the plan says."""
@@ -140,7 +139,17 @@ class Callers:
             case WishKind.CANCEL | WishKind.KILL:
                 self._stop_some(client, wish)
             case WishKind.PAUSE:
-                return
+                self._pause_one(client, wish)
+
+    def _pause_one(self, client: httpx.Client, wish: Wish) -> None:
+        """A campaign rests until the next wish of its kind."""
+        campaigns = client.get("/api/campaigns").raise_for_status().json()["campaigns"]
+        for campaign in campaigns:
+            if campaign["paused_at"] is not None:
+                client.post(f"/api/campaigns/{campaign['id']}/resume").raise_for_status()
+        if campaigns:
+            chosen = campaigns[int(wish.pick * len(campaigns)) % len(campaigns)]
+            client.post(f"/api/campaigns/{chosen['id']}/pause").raise_for_status()
 
     def _stop_some(self, client: httpx.Client, wish: Wish) -> None:
         statuses = "task_queue" if wish.kind is WishKind.CANCEL else "task_start,task_output,task_assign"

@@ -22,6 +22,7 @@ from cli import children, embedded
 from cli import home as homes
 from cli.supervisor import Child, Supervisor
 from migrations import runner
+from models.limit import WHOLE, Limit
 from models.project import AuthMode, create_project
 from models.session import Database
 
@@ -142,7 +143,7 @@ def house(folder: Path, size: Size, environment: Mapping[str, str]) -> Iterator[
             database_url=database.url,
             redis_url=doorbell.url,
             api_url=f"http://127.0.0.1:{port}",
-            tenants=_tenants(opened),
+            tenants=_tenants(opened, size),
             supervisor=supervisor,
             disk=whole,
             outputs=outputs,
@@ -182,12 +183,29 @@ def _called(role: str, child: Child, node: str) -> Child:
     return replace(child, role=role, argv=tuple(name if word == node else word for word in child.argv))
 
 
-def _tenants(database: Database) -> list[Tenant]:
+def _tenants(database: Database, size: Size) -> list[Tenant]:
+    """The projects with their terms, and what an operator has said of the vendors."""
     with database.transaction() as session:
-        made = [
-            create_project(session, f"tenant {number}", AuthMode.SIGNATURE)
-            for number in range(schedule.PROJECTS)
-        ]
+        made = []
+        for number, terms in enumerate(schedule.terms(size)):
+            project = create_project(session, f"tenant {number}", AuthMode.SIGNATURE)
+            project.weight = terms.weight
+            project.max_in_flight = terms.max_in_flight
+            project.budget_usd = terms.budget_usd
+            made.append(project)
+        session.add_all(
+            Limit(
+                provider=vendor,
+                model_slug=WHOLE,
+                max_in_flight=most,
+                per_second=schedule.A_SECOND.get(vendor),
+            )
+            for vendor, most in schedule.AT_A_TIME.items()
+        )
+        session.add_all(
+            Limit(provider=vendor, model_slug=slug, price_usd=usd)
+            for (vendor, slug), usd in schedule.PRICES_USD.items()
+        )
         return [Tenant(one.id, f"{one.api_key}:{one.api_secret}") for one in made]
 
 

@@ -32,6 +32,53 @@ _IN_DOUBT = """
     WHERE attempts.ticket IS NULL AND attempts.billed IS DISTINCT FROM 'no'
 """
 
+# Whoever is found to have been taken after all comes back beyond the limits: it was there all the time.
+_LATE = """
+    SELECT count(DISTINCT job_id) FROM job_events
+    WHERE reason IN ('its answer came late', 'found at the provider')
+"""
+
+AT_EVERY_MOMENT = (
+    Check(
+        "limits_are_kept",
+        "No more is in flight of a project, of a campaign or at a provider than it may have.",
+        f"""
+        WITH flight AS (
+            SELECT project_id, campaign_id, coalesce(provider, open_provider) AS provider FROM jobs
+            WHERE outcome IS NULL AND held_at IS NULL
+                AND (dispatched_at IS NOT NULL OR open_provider IS NOT NULL)
+        ), counted AS (
+            SELECT 'project ' || name AS who, max_in_flight, count(*) AS jobs
+            FROM flight JOIN projects ON projects.id = project_id GROUP BY projects.id
+            UNION ALL
+            SELECT 'campaign ' || name, max_in_flight, count(*)
+            FROM flight JOIN campaigns ON campaigns.id = campaign_id GROUP BY campaigns.id
+            UNION ALL
+            SELECT 'provider ' || provider, max_in_flight, count(*)
+            FROM flight JOIN limits USING (provider) WHERE model_slug = ''
+            GROUP BY provider, max_in_flight
+        )
+        SELECT 0, who || ': ' || jobs || ' of ' || max_in_flight FROM counted
+        WHERE jobs > max_in_flight + ({_LATE})
+        """,  # noqa: S608 - our own words
+    ),
+    Check(
+        "budgets_are_kept",
+        "Spent and reserved together are within the budget, but for what cost more than was reserved for it.",
+        """
+        SELECT projects.id, 'spent ' || spent_usd || ', reserved ' || reserved || ' of ' || budget_usd
+        FROM projects, LATERAL (
+            SELECT coalesce(sum(reserved_usd), 0) AS reserved FROM jobs
+            WHERE project_id = projects.id AND outcome IS NULL AND reserved_usd IS NOT NULL
+        ) AS living, LATERAL (
+            SELECT coalesce(sum(greatest(0, settled_usd - coalesce(attempts.reserved_usd, 0))), 0) AS usd
+            FROM attempts JOIN jobs ON jobs.id = attempts.job_id WHERE jobs.project_id = projects.id
+        ) AS surprise
+        WHERE spent_usd + reserved > budget_usd + surprise.usd
+        """,
+    ),
+)
+
 AT_REST = (
     Check(
         "every_job_is_final_or_explained",
@@ -114,16 +161,6 @@ AT_REST = (
         """,
     ),
     Check(
-        "budgets_are_kept",
-        "No more is spent than the budget, but for what cost more than was reserved for it.",
-        """
-        SELECT projects.id, 'spent ' || spent_usd || ' of ' || budget_usd FROM projects
-        WHERE spent_usd > budget_usd + (
-            SELECT coalesce(sum(greatest(0, settled_usd - coalesce(attempts.reserved_usd, 0))), 0)
-            FROM attempts JOIN jobs ON jobs.id = attempts.job_id WHERE jobs.project_id = projects.id)
-        """,
-    ),
-    Check(
         "dead_workers_hold_nothing",
         "No living job is in the hands of a worker that has ended.",
         """
@@ -147,7 +184,7 @@ def broken(
     """
     session.execute(text("SET LOCAL max_parallel_workers_per_gather = 0"))
     session.execute(text(_CHARGES), {"ledger": ledger})
-    found: dict[str, Sequence[Any]] = dict(violations(session, (*CHECKS, *AT_REST)))
+    found: dict[str, Sequence[Any]] = dict(violations(session, (*CHECKS, *AT_EVERY_MOMENT, *AT_REST)))
     found["no_job_is_lost"] = _lost(session, prompts)
     found["pictures_match_their_checksums"] = _spoiled(session, outputs)
     return {name: rows for name, rows in found.items() if rows}

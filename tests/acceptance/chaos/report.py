@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+SHOWN = 20
+
 _FIGURES = {
     "jobs": """
         SELECT coalesce(outcome, CASE WHEN held_at IS NULL THEN status ELSE 'held' END), count(*)
@@ -54,9 +56,9 @@ class Report:
 
     def add_violations(self, found: Mapping[str, Sequence[Any]]) -> None:
         """What was found broken: the first of each kind are enough to go on with."""
-        self.violations |= {
-            name: [f"{row[0]}: {row[1]}" for row in rows[:20]] for name, rows in found.items()
-        }
+        for name, rows in found.items():
+            told = self.violations.setdefault(name, [])
+            told += [f"{row[0]}: {row[1]}" for row in rows[:SHOWN]]
 
     def write(self, file: Path) -> None:
         """As JSON."""

@@ -1,6 +1,5 @@
 """After the faults: a person decides what nobody else may, until everything has come to rest."""
 
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -8,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import Row, func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 import simulator
@@ -17,7 +16,9 @@ from chaos.schedule import VENDORS
 from models import breakers
 from models.attempt import Attempt
 from models.attempts import IDENTITY
+from models.campaign import Campaign
 from models.job import Job
+from models.project import Project
 
 LOOK_EVERY_S = 0.5
 ENDLESS_S = 10.0
@@ -58,7 +59,7 @@ class Person:
             living = self._living()
             for job in living:
                 self._decide(job)
-            self._open_breakers()
+            self._make_way()
         except (SQLAlchemyError, httpx.HTTPError):
             return False  # the house is not whole again yet
         return not living
@@ -96,8 +97,10 @@ class Person:
         told = f"{what} {body['how']}" if body else what
         self.did[told if answer.is_success else f"{told}: {answer.status_code}"] += 1
 
-    def _open_breakers(self) -> None:
-        """The vendors are well again: nobody waits for the rest of a pause."""
-        with contextlib.suppress(SQLAlchemyError), self.house.database.transaction() as session:
+    def _make_way(self) -> None:
+        """The vendors are well again, campaigns go on, and there is money: nobody waits for a decision."""
+        with self.house.database.transaction() as session:
             for vendor in VENDORS:
                 breakers.retry_now(session, vendor)
+            session.execute(update(Campaign).where(Campaign.paused_at.is_not(None)).values(paused_at=None))
+            session.execute(update(Project).where(Project.budget_usd.is_not(None)).values(budget_usd=None))

@@ -6,6 +6,7 @@ Knows no process, no database and no clock.  Times are seconds since the run beg
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from random import Random
 
@@ -119,12 +120,40 @@ class Size:
     fault_every_s: float
 
 
-SHORT = Size(lasts_s=24, jobs=240, remotes=2, controls=1, fault_every_s=1.2)
+SHORT = Size(lasts_s=18, jobs=200, remotes=2, controls=1, fault_every_s=1.2)
 
 
 def long(minutes: float, jobs: int) -> Size:
     """A run of `make chaos`."""
     return Size(lasts_s=minutes * 60, jobs=jobs, remotes=3, controls=2, fault_every_s=2.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a project is allowed."""
+
+    weight: int
+    max_in_flight: int | None
+    budget_usd: Decimal | None
+
+
+USUAL_PRICE_USD = Decimal("0.045")
+
+
+def terms(size: Size) -> list[Terms]:
+    """One project may do as it likes, the other's budget is too small for what is ordered."""
+    half_of_its_share = round(USUAL_PRICE_USD * size.jobs / PROJECTS / 2, 2)
+    return [Terms(3, None, None), Terms(1, 25, half_of_its_share)]
+
+
+AT_A_TIME = {"vtrix": 4, "runware": 12}
+"""Requests at a vendor, as an operator limits them."""
+
+A_SECOND = {"runware": 15.0}
+PRICES_USD = {
+    (vendor, model_slug): USUAL_PRICE_USD for model_slug in SOLD_BY for vendor in SOLD_BY[model_slug]
+}
+"""As an operator tells them, for where the catalogue knows none: under a budget nothing is bought blindly."""
 
 
 @dataclass(frozen=True, slots=True)

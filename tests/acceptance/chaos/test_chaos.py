@@ -19,6 +19,7 @@ from chaos.hands import Hands
 from chaos.house import House, house, left_overs
 from chaos.report import Report
 from chaos.rest import Person
+from chaos.watch import Watch
 
 pytestmark = pytest.mark.acceptance
 
@@ -56,7 +57,7 @@ def test_nothing_is_lost_and_nothing_is_paid_twice(plan, request, tmp_path, tell
     tell(f"\nchaos: seed {plan.seed}, {plan.size}")
 
     with (
-        simulator.running(latency="0.3-2.5", seed=plan.seed) as vendors,
+        simulator.running(latency="0.5-4", seed=plan.seed) as vendors,
         house(tmp_path, plan.size, vendors.environment) as home,
     ):
         _run(home, vendors, plan, report, tell if is_long else lambda _line: None)
@@ -78,17 +79,20 @@ def _run(home: House, vendors: simulator.Running, plan: schedule.Plan, report: R
     callers = Callers(home, plan)
     start_s = time.monotonic()
     callers.begin()
-    try:
-        while (now_s := time.monotonic() - start_s) < plan.size.lasts_s:
-            for fault in hands.work(now_s):
-                tell(fault)
-            home.until(lambda: False, 0.05)
-    finally:
-        hands.rest()
-    report.took_s["faults"] = time.monotonic() - start_s
-    home.until(callers.is_done, schedule.LONGEST_FREEZE_S + 30)
-    callers.end()
+    with Watch(home.database) as watch:
+        try:
+            while (now_s := time.monotonic() - start_s) < plan.size.lasts_s:
+                for fault in hands.work(now_s):
+                    tell(fault)
+                home.until(lambda: False, 0.05)
+        finally:
+            hands.rest()
+        report.took_s["faults"] = time.monotonic() - start_s
+        home.until(callers.is_done, schedule.LONGEST_FREEZE_S + 30)
+        callers.end()
     report.figures |= {"done to it": hands.done, "missed": hands.missed, "callers": callers.did}
+    report.figures["looks meanwhile"] = {"all": watch.looks}
+    report.add_violations(watch.found)
     report.promised = callers.prompts
 
 
