@@ -1,28 +1,27 @@
 """The callers: they submit in bursts, change their minds, and try again when nobody answers."""
 
-import contextlib
+import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import httpx
 
 from chaos.house import House
-from chaos.schedule import PROJECTS, Burst, Order, Plan, Wish, WishKind
+from chaos.schedule import CAMPAIGNS, PROJECTS, Burst, Order, Plan, Wish, WishKind
 
 TRY_AGAIN_S = 0.3
 LAST_TRIES_S = 20.0
 """After the faults, so long callers still try to get rid of what nobody took."""
 
-ANSWERED = (httpx.HTTPStatusError,)
-
 
 @dataclass
 class Callers:
-    """Two threads: one submits, one wishes.
+    """A thread for each project, which submits, and one that wishes.
 
     Attributes:
         did: what was asked for and answered, counted.
@@ -33,13 +32,15 @@ class Callers:
     plan: Plan
     did: Counter[str] = field(default_factory=Counter)
     prompts: list[str] = field(default_factory=list)
+    _tries: Iterator[int] = field(default_factory=itertools.count)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def begin(self) -> None:
         """From now on, as the plan says."""
         start_s = time.monotonic()
-        for work in (self._submit_all, self._wish_all):
+        submitters = [partial(self._submit_all, project) for project in range(PROJECTS)]
+        for work in (*submitters, self._wish_all):
             thread = threading.Thread(target=work, args=(start_s,), daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -56,33 +57,30 @@ class Callers:
 
     # --- submitting ----------------------------------------------------------------------------------
 
-    def _submit_all(self, start_s: float) -> None:
-        clients = [self.house.client(tenant) for tenant in self.house.tenants]
-        campaigns = self._open_campaigns(clients)
+    def _submit_all(self, project: int, start_s: float) -> None:
+        bursts = [burst for burst in self.plan.bursts if burst.project == project]
         give_up_s = start_s + self.plan.size.lasts_s + LAST_TRIES_S
-        for burst in self.plan.bursts:
-            if self._stop.wait(max(0.0, start_s + burst.at_s - time.monotonic())):
-                break
-            client = clients[burst.project]
-            if burst.campaign is None:
-                for order in burst.orders:
-                    self._insist(partial(self._submit, client, order), give_up_s)
-            else:
-                uuid = campaigns[burst.project, burst.campaign]
-                self._insist(partial(self._add_rows, client, uuid, burst), give_up_s)
-        for client in clients:
-            client.close()
+        with self.house.client(self.house.tenants[project]) as client:
+            campaigns = self._open_campaigns(client)
+            for burst in bursts:
+                if self._stop.wait(max(0.0, start_s + burst.at_s - time.monotonic())):
+                    break
+                if burst.campaign is None:
+                    for order in burst.orders:
+                        self._insist(partial(self._submit, client, order), give_up_s)
+                else:
+                    add = partial(self._add_rows, client, campaigns[burst.campaign], burst)
+                    self._insist(add, give_up_s)
 
-    def _open_campaigns(self, clients: Sequence[httpx.Client]) -> dict[tuple[int, int], str]:
-        names = {(burst.project, burst.campaign) for burst in self.plan.bursts if burst.campaign is not None}
-        opened: dict[tuple[int, int], str] = {}
+    def _open_campaigns(self, client: httpx.Client) -> dict[int, str]:
+        opened: dict[int, str] = {}
 
-        def open_one(project: int, number: int) -> None:
-            answer = clients[project].post("/api/campaigns", json={"name": f"campaign {number}"})
-            opened[project, number] = answer.raise_for_status().json()["id"]
+        def open_one(number: int) -> None:
+            answer = client.post("/api/campaigns", json={"name": f"campaign {number}"})
+            opened[number] = answer.raise_for_status().json()["id"]
 
-        for project, number in sorted(names):
-            self._insist(lambda p=project, n=number: open_one(p, n), time.monotonic() + 60)
+        for number in range(CAMPAIGNS):
+            self._insist(partial(open_one, number), time.monotonic() + 60)
         return opened
 
     def _insist(self, ask: Callable[[], None], until_s: float) -> None:
@@ -91,7 +89,7 @@ class Callers:
             try:
                 return ask()
             except (httpx.HTTPError, ValueError) as exc:
-                self.did[f"unanswered: {type(exc).__name__}"] += 1
+                self.did[_told(exc)] += 1
                 if time.monotonic() > until_s:
                     self.did["given up"] += 1
                     return None
@@ -100,8 +98,7 @@ class Callers:
 
     def _submit(self, client: httpx.Client, order: Order) -> None:
         """One job.  Each try has a prompt of its own: one that was not answered may have been taken."""
-        self.did["tries"] += 1
-        prompt = f"job {order.number}, try {self.did['tries']} {order.marker}".strip()
+        prompt = f"job {order.number}, try {next(self._tries)} {order.marker}".strip()
         client.post("/api/jobs", json=_body(order, prompt)).raise_for_status()
         self.prompts.append(prompt)
         self.did["submitted"] += 1
@@ -130,35 +127,65 @@ class Callers:
                 self._wish(clients[number % PROJECTS], wish)
                 self.did[f"wish to {wish.kind}"] += 1
             except (httpx.HTTPError, ValueError) as exc:
-                self.did[f"unanswered: {type(exc).__name__}"] += 1
+                self.did[_told(exc)] += 1
         for client in clients:
             client.close()
 
     def _wish(self, client: httpx.Client, wish: Wish) -> None:
         match wish.kind:
             case WishKind.CANCEL | WishKind.KILL:
-                self._stop_some(client, wish)
+                self._stop_each(client, wish)
+            case WishKind.CANCEL_LIST | WishKind.KILL_LIST:
+                how = "cancel" if wish.kind is WishKind.CANCEL_LIST else "kill"
+                ids = self._chosen(client, wish, 5 * wish.count)
+                if ids:
+                    _ask_to_stop(client, f"/api/jobs/{how}", {"ids": ids})
+            case WishKind.CANCEL_FILTER:
+                campaign = self._campaign(client, wish)
+                whom = {"campaign": campaign["id"], "statuses": ["task_queue"]}
+                _ask_to_stop(client, "/api/jobs/cancel", {"filter": whom})
+            case WishKind.CANCEL_CAMPAIGN | WishKind.KILL_CAMPAIGN:
+                how = "cancel" if wish.kind is WishKind.CANCEL_CAMPAIGN else "kill"
+                _ask_to_stop(client, f"/api/campaigns/{self._campaign(client, wish)['id']}/{how}")
             case WishKind.PAUSE:
                 self._pause_one(client, wish)
 
+    def _campaign(self, client: httpx.Client, wish: Wish) -> dict[str, object]:
+        campaigns = _answer(client.get("/api/campaigns"))["campaigns"]
+        return campaigns[int(wish.pick * len(campaigns))]
+
     def _pause_one(self, client: httpx.Client, wish: Wish) -> None:
         """A campaign rests until the next wish of its kind."""
-        campaigns = client.get("/api/campaigns").raise_for_status().json()["campaigns"]
-        for campaign in campaigns:
+        for campaign in _answer(client.get("/api/campaigns"))["campaigns"]:
             if campaign["paused_at"] is not None:
-                client.post(f"/api/campaigns/{campaign['id']}/resume").raise_for_status()
-        if campaigns:
-            chosen = campaigns[int(wish.pick * len(campaigns)) % len(campaigns)]
-            client.post(f"/api/campaigns/{chosen['id']}/pause").raise_for_status()
+                _answer(client.post(f"/api/campaigns/{campaign['id']}/resume"))
+        _answer(client.post(f"/api/campaigns/{self._campaign(client, wish)['id']}/pause"))
 
-    def _stop_some(self, client: httpx.Client, wish: Wish) -> None:
-        statuses = "task_queue" if wish.kind is WishKind.CANCEL else "task_start,task_output,task_assign"
-        page = client.get("/api/jobs", params={"status": statuses, "limit": 100}).raise_for_status().json()
-        found = page["jobs"]
+    def _stop_each(self, client: httpx.Client, wish: Wish) -> None:
+        for job_id in self._chosen(client, wish, wish.count):
+            _ask_to_stop(client, f"/api/jobs/{job_id}/{wish.kind}")
+
+    def _chosen(self, client: httpx.Client, wish: Wish, count: int) -> list[int]:
+        """Some jobs that wait, or run."""
+        waits = wish.kind in {WishKind.CANCEL, WishKind.CANCEL_LIST}
+        statuses = "task_queue" if waits else "task_start,task_output,task_assign,task_postprocess_start"
+        found = _answer(client.get("/api/jobs", params={"status": statuses, "limit": 100}))["jobs"]
         first = int(wish.pick * len(found))
-        for job in found[first : first + wish.count]:
-            with contextlib.suppress(*ANSWERED):
-                client.post(f"/api/jobs/{job['id']}/{wish.kind}", params={"wait_s": 0.2}).raise_for_status()
+        return [job["id"] for job in found[first : first + count]]
+
+
+def _ask_to_stop(client: httpx.Client, path: str, whom: Mapping[str, object] | None = None) -> None:
+    _answer(client.post(path, json=whom, params={"wait_s": 0.2}))
+
+
+def _answer(response: httpx.Response) -> dict[str, Any]:
+    return dict(response.raise_for_status().json())
+
+
+def _told(exc: Exception) -> str:
+    if isinstance(exc, httpx.HTTPStatusError):
+        return f"answered {exc.response.status_code}"
+    return f"unanswered: {type(exc).__name__}"
 
 
 def _body(order: Order, prompt: str) -> dict[str, object]:

@@ -69,7 +69,16 @@ class WishKind(StrEnum):
 
     CANCEL = "cancel"
     KILL = "kill"
+    CANCEL_LIST = "cancel a list"
+    KILL_LIST = "kill a list"
+    CANCEL_FILTER = "cancel by filter"
+    CANCEL_CAMPAIGN = "cancel a campaign"
+    KILL_CAMPAIGN = "kill a campaign"
     PAUSE = "pause a campaign for a while"
+
+
+OFTEN = (WishKind.CANCEL, WishKind.KILL, WishKind.CANCEL_LIST, WishKind.KILL_LIST, WishKind.PAUSE)
+"""Each so often as all the others together: those would leave nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +362,7 @@ def _wishes(chance: Random, size: Size) -> list[Wish]:
     return [
         Wish(
             at_s,
-            chance.choice((*(kind for kind in WishKind if kind is not WishKind.PAUSE), *WishKind)),
+            chance.choice((*OFTEN * 3, *WishKind)),
             round(chance.random(), 3),
             chance.choice((1, 1, 1, 3)),
         )
