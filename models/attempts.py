@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, func, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, case, func, select, update
 from sqlalchemy.orm import Session
 
 from models import lifecycle
@@ -134,16 +134,17 @@ def lock_job_of(session: Session, attempt_id: int) -> int:
 
 
 def give_ticket(session: Session, which: ColumnElement[bool], ticket: Mapping[str, Any]) -> bool:
-    """The provider's ticket on an attempt that has none yet; False when there is no such attempt."""
+    """The provider's ticket on an attempt that has none yet; False when there is no such attempt.
+
+    It opens nothing: one that was lost for good, because its job has ended, only keeps the ticket.
+    """
     given = session.execute(
         update(Attempt)
         .where(which, Attempt.state.in_([AttemptState.INTENT, AttemptState.UNKNOWN]))
         .values(
-            state=AttemptState.SUBMITTED,
+            state=case((Attempt.finished_at.is_(None), AttemptState.SUBMITTED.value), else_=Attempt.state),
             ticket=dict(ticket),
             submitted_at=func.clock_timestamp(),
-            finished_at=None,
-            billed=None,
         )
         .returning(Attempt.id)
     ).first()

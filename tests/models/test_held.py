@@ -246,6 +246,19 @@ def test_an_answer_that_comes_late_releases_the_job(database, attempt, held, wor
     assert "its answer came late" in _reasons(database, held)
 
 
+def test_an_answer_that_comes_after_the_end_opens_nothing(database, attempt, held):
+    with database.transaction() as session:
+        transitions.give_up(session, held)
+
+    with database.transaction() as session:
+        transitions.record_ticket(session, attempt.id, {"id": "late"})
+
+    [kept] = _attempts(database, held)
+    assert kept.ticket == {"id": "late"}  # a person may want to look it up, and it may be on the bill
+    assert (kept.state, kept.billed) == (AttemptState.UNKNOWN, Billed.UNKNOWN)
+    assert kept.finished_at is not None
+
+
 @pytest.mark.parametrize("_round", range(5))
 def test_a_hold_and_the_late_answer_at_once_lose_no_ticket(database, claim, attempt, _round):
     def hold() -> None:
