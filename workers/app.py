@@ -5,11 +5,13 @@ from typing import Any
 
 from celery import signals
 from celery.app.task import Context
+from celery.worker import state
 from celery.worker.consumer import Consumer
 
 import broker
 import logs
 from models import transitions
+from models.job import Job
 from settings import load
 from workers import process
 from workers.heartbeat import Identity
@@ -40,14 +42,18 @@ def _register(sender: Consumer, **_: Any) -> None:
 def _cancel(request: Context, *, terminated: bool, **_: Any) -> None:
     """A message refused because somebody revoked its task, perhaps in Flower: the job is cancelled.
 
-    Otherwise it would be found unaccepted, published again and refused again.
+    Otherwise it would be found unaccepted, published again and refused again.  From then on the wish is
+    in Postgres, and this process forgets it: a job whose picture was finished first runs on.
     """
     if request.task == broker.GENERATE and not terminated:
-        job_id = request.kwargs["job_id"]
+        job_id, claim = request.kwargs["job_id"], request.kwargs["claim"]
         with process.this_one().bench.database.transaction() as session:
             if not transitions.cancel(session, job_id):
                 # It has been at a provider already, and is ended there by the sweep.
                 transitions.request_kill(session, job_id)
+                published = (Job.id == job_id) & (Job.claim == claim)
+                transitions.recall(session, published, "its message was revoked")
+        state.revoked.discard(request.id)
 
 
 @signals.worker_shutting_down.connect

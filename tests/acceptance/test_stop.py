@@ -3,18 +3,23 @@
 import threading
 import warnings
 from collections import Counter
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from celery import Celery
 from sqlalchemy import select
 
+import providers
 import simulator
 from api.app import create_app
 from models import campaign_stops, transitions
 from models.attempt import Attempt
 from models.campaign import Campaign
 from models.lifecycle import Outcome, StopOutcome
+from models.transitions import Claim
+from models.worker import Worker
+from providers.base import GenerationRequest
 from settings import Settings
 
 with warnings.catch_warnings():
@@ -266,3 +271,39 @@ def test_a_wish_whose_api_died_is_carried_out_by_the_sweep(town, vendors, campai
 
     _compare_books(town, vendors, jobs)
     town.eventually(lambda: _stop_as(town, campaign) is None)
+
+
+def test_a_picture_that_was_finished_first_is_fetched_by_a_worker_that_heard_the_revoke(town):
+    town.start_remote()
+    [job] = town.enqueue(1)
+    town.broker.revoke([job.uuid], terminate=False)
+    inspect = town.broker.app.control.inspect(timeout=1)
+    town.eventually(lambda: str(job.uuid) in str(inspect.revoked()))
+    _finish_at_the_provider(town, job)
+
+    town.start_control()
+    town.eventually(lambda: town.have_ended([job]), deadline_s=45)
+
+    assert "its message was revoked" in [reason for _, reason in town.trail(job)]
+    assert town.job(job).outcome is Outcome.SUCCEEDED
+
+
+def _finish_at_the_provider(town, job) -> None:
+    """The job waits with its ticket, as after the death of its worker; the picture is there."""
+    provider = providers.load("sandbox")(latency_s=(0, 0))
+    with town.database.transaction() as session:
+        ghost = Worker(name="ghost@here", host="here", pid=1, queues=["remote"], concurrency=1)
+        session.add(ghost)
+        session.flush()
+        [row] = transitions.dispatch(session, "sandbox", [job.id])
+        claim = Claim(row.id, row.claim)
+        transitions.accept(session, claim, ghost.id)
+        transitions.start_preprocess(session, claim)
+        transitions.end_preprocess(session, claim)
+        attempt = transitions.assign(session, claim, provider="sandbox", remote_id="sandbox")
+        size = {"width": 256, "height": 256, "output_format": "png"}
+        parameters = {"prompt": "a lighthouse", "seed": 1, **size}
+        ticket = provider.submit(GenerationRequest(str(attempt.uuid), 1, "sandbox", parameters, {}))
+        transitions.record_ticket(session, attempt.id, ticket)
+        transitions.start(session, claim, attempt.id)
+        transitions.hand_over(session, claim, attempt.id, "its worker died", timedelta(0))
