@@ -46,6 +46,7 @@ class Person:
     vendors: simulator.Running
     did: Counter[str] = field(default_factory=Counter)
     _looked_at_s: float = 0.0
+    _killed: set[int] = field(default_factory=set)
 
     def bring_to_rest(self, within_s: float) -> bool:
         """Whether every job has ended in time."""
@@ -71,8 +72,9 @@ class Person:
     def _decide(self, job: Row[Any]) -> None:
         if job.is_held:
             self._resolve(job)
-        elif job.is_endless:
+        elif job.is_endless and job.id not in self._killed:
             self._post(job, "kill", params={"wait_s": 0})
+            self._killed.add(job.id)
 
     def _resolve(self, job: Row[Any]) -> None:
         """What the vendor's own list shows is gone on with; else bought again or given up, by turns."""
@@ -94,6 +96,8 @@ class Person:
         [tenant] = [one for one in self.house.tenants if one.project_id == job.project_id]
         with self.house.client(tenant) as client:
             answer = client.post(f"/api/jobs/{job.id}/{what}", json=body, **more)
+        if answer.is_server_error:
+            answer.raise_for_status()  # not whole again: later
         told = f"{what} {body['how']}" if body else what
         self.did[told if answer.is_success else f"{told}: {answer.status_code}"] += 1
 

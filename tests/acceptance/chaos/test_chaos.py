@@ -5,6 +5,7 @@
 
 import json
 import secrets
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -63,6 +64,10 @@ def test_nothing_is_lost_and_nothing_is_paid_twice(plan, request, tmp_path, tell
         _run(home, vendors, plan, report, tell if is_long else lambda _line: None)
         _settle(home, vendors, report)
         _compare(home, vendors, report)
+        if report.violations:
+            # They lie on a disk that is gone in a moment.
+            shutil.copytree(home.home / "logs", tmp_path / "logs")
+            tell(f"the logs are in {tmp_path / 'logs'}")
     report.figures["processes left"] = dict.fromkeys(left_overs(home.home), 1)
 
     file = Path(request.config.getoption("--report") or tmp_path / "chaos.json")
