@@ -37,12 +37,14 @@ from api.schemas import (
     plain_usd,
 )
 from api.standing import notice_of_campaign, standing
+from api.waiting import why_it_waits
 from catalogue import InvalidInput, UnknownModel
 from models import allowances, queries, transitions, usage
 from models.allowances import Allowance
 from models.campaign import Campaign
 from models.project import Project
 from models.transitions import NewJob
+from models.usage import Usage
 
 router = APIRouter(
     prefix="/api/campaigns",
@@ -83,7 +85,7 @@ def open_campaign(
         is_new = _insert_unless_there(session, project.id, wanted)
         campaign = queries.campaign_by_name(session, project.id, wanted.name)
         _refuse_other_terms(campaign, wanted.allowance)
-        [answer] = _answers(session, project, [campaign])
+        [answer] = _answers(session, services, project, [campaign])
     response.headers["Location"] = f"/api/campaigns/{campaign.uuid}"
     if not is_new:
         response.status_code = 200
@@ -127,14 +129,14 @@ def list_campaigns(
     """Every campaign of the project, newest first."""
     with services.database.transaction() as session:
         campaigns = queries.campaigns(session, project.id, name)
-        return CampaignList(campaigns=_answers(session, project, campaigns))
+        return CampaignList(campaigns=_answers(session, services, project, campaigns))
 
 
 @router.get("/{uuid}", summary="Show a campaign", responses=_NOT_FOUND)
 def show(uuid: UUID, project: NativeProject, services: ServicesOf) -> CampaignAnswer:
     """One campaign: where its jobs are, what each provider has made of it, and what that cost."""
     with services.database.transaction() as session:
-        [answer] = _answers(session, project, [_campaign(session, project.id, uuid)])
+        [answer] = _answers(session, services, project, [_campaign(session, project.id, uuid)])
         return answer
 
 
@@ -171,7 +173,7 @@ def _changed(
 ) -> CampaignAnswer:
     with services.database.transaction() as session:
         campaign = write(session, _campaign(session, project.id, uuid).id)
-        [answer] = _answers(session, project, [campaign])
+        [answer] = _answers(session, services, project, [campaign])
     services.bell.ring()
     logger.info(
         "Set what a campaign may use.",
@@ -191,7 +193,9 @@ def _campaign(session: Session, project_id: int, uuid: UUID) -> Campaign:
     return found
 
 
-def _answers(session: Session, project: Project, campaigns: Sequence[Campaign]) -> list[CampaignAnswer]:
+def _answers(
+    session: Session, services: Services, project: Project, campaigns: Sequence[Campaign]
+) -> list[CampaignAnswer]:
     """Each of the project's campaigns, counted."""
     numbers = [campaign.id for campaign in campaigns]
     counts = queries.campaign_counts(session, numbers)
@@ -205,10 +209,23 @@ def _answers(session: Session, project: Project, campaigns: Sequence[Campaign]) 
             one,
             counts.get(one.id, {}),
             books[one.id],
-            standing(one, used[one.id], notice_of_campaign(one, used[one.id], project, of_project)),
+            standing(
+                one,
+                used[one.id],
+                notice_of_campaign(one, used[one.id], project, of_project)
+                or _why_its_head_waits(session, services, one, used[one.id]),
+            ),
         )
         for one in campaigns
     ]
+
+
+def _why_its_head_waits(session: Session, services: Services, campaign: Campaign, used: Usage) -> str | None:
+    """Why the next of its jobs is not sent, when none of them is in flight; None when it is about to be."""
+    if used.in_flight or not used.waiting:
+        return None
+    head = usage.head_of_campaign(session, campaign.project_id, campaign.id)
+    return None if head is None else why_it_waits(session, services.market, head)
 
 
 def _answer(

@@ -56,7 +56,7 @@ def providers(ctx: click.Context, *, retry: str | None, as_json: bool) -> None:
     console = to_stdout()
     console.print(_table(every))
     for one in every:
-        if limited := _limited(one["limit"]):
+        if limited := _limited(one):
             console.print(plain(f"{one['name']}: {limited}"), soft_wrap=True)
     # Below the table: a reason as long as a gateway's page would squeeze all other columns.
     for one in every:
@@ -118,10 +118,12 @@ def _room(limit: Limit) -> Text:
     return Text(f"{count} paused", "yellow") if limit["paused_at"] else Text(count)
 
 
-def _limited(limit: Limit) -> str | None:
+def _limited(provider: Provider) -> str | None:
     """What holds for a provider as a whole, in a line; None when nothing does."""
+    limit = provider["limit"]
+    is_idle = not provider["is_on"] and not limit["in_flight"]
     parts = [
-        None if limit["max_in_flight"] is None else _at_a_time(limit),
+        None if limit["max_in_flight"] is None or (is_idle and _is_documented(limit)) else _at_a_time(limit),
         None if limit["per_second"] is None else f"at most {limit['per_second']:g} requests a second",
         None if limit["window"] is None else f"lets in {limit['window']:,} for now, since it refused more",
         None if limit["quiet_until"] is None else f"asked for quiet until {when(limit['quiet_until'])}",
@@ -131,9 +133,12 @@ def _limited(limit: Limit) -> str | None:
 
 
 def _at_a_time(limit: Limit) -> str:
-    is_documented = limit["max_in_flight"] == limit["documented_in_flight"]
     of = f"{limit['in_flight']:,} of at most {limit['max_in_flight']:,} in flight"
-    return f"{of}, as it documents" if is_documented else of
+    return f"{of}, as it documents" if _is_documented(limit) else of
+
+
+def _is_documented(limit: Limit) -> bool:
+    return limit["max_in_flight"] == limit["documented_in_flight"]
 
 
 def _until(breaker: Breaker, now: datetime) -> str:

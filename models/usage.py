@@ -48,6 +48,14 @@ def of_campaigns(session: Session, project_id: int, campaign_ids: Collection[int
     return _counted(session, Job.campaign_id, campaign_ids, lanes)
 
 
+def head_of_campaign(session: Session, project_id: int, campaign_id: int) -> Job | None:
+    """A job that is due, of the campaign's highest priority: as a rule, what it waits for they all do."""
+    lane = (Job.project_id == project_id) & (func.coalesce(Job.campaign_id, _NO_CAMPAIGN) == campaign_id)
+    # In the order of the index: the oldest of a million would have to be looked for.
+    first = select(Job).where(READY, lane).order_by(Job.priority.desc(), Job.kind, Job.id).limit(1)
+    return session.scalars(first).first()
+
+
 def left_usd(holder: Project | Campaign, used: Usage) -> Decimal | None:
     """What may still be reserved; below 0 when something cost more than its price, None without a budget."""
     return None if holder.budget_usd is None else holder.budget_usd - holder.spent_usd - used.reserved_usd

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from models import allowances
+from models.breaker import Breaker
 from models.job import Job
 
 MODEL = "black-forest-labs/flux-pro-1-1"
@@ -289,6 +290,19 @@ def test_a_budget_that_is_used_up_says_so(client, campaign, add, hand, reserve):
         "The campaign's budget of $0.04 is used up ($0.03 spent, $0.01 reserved for what is in flight): "
         "nothing new is sent until it is raised."
     )
+
+
+def test_a_campaign_of_which_nothing_is_in_flight_says_why_its_next_job_waits(
+    client, campaign, add, database
+):
+    add(2)
+    retry_at = datetime(2126, 11, 1, tzinfo=UTC)
+    with database.transaction() as session:
+        session.add(
+            Breaker(provider="sandbox", model_slug=MODEL, state="open", failures=5, retry_at=retry_at)
+        )
+
+    assert "sandbox is left alone until" in client.get(campaign).json()["notice"]
 
 
 # --- the project -----------------------------------------------------------------------------------
