@@ -11,13 +11,15 @@ import catalogue
 import providers
 import storage
 from broker import Broker
-from catalogue import Offer
+from catalogue import Holds, ModelSpec, Offer
 from models.session import Database
+from models.transitions.together import Saleable
 from providers.base import Provider
 from providers.http import Wire
 from settings import Settings
 from storage.base import Storage
 from workers.pace import Pace
+from workers.scribe import Scribe
 
 HANDS = 8
 """Jobs of one process that have the pictures they send along in memory at a time: up to 200 MB each."""
@@ -46,6 +48,11 @@ class Bench:
     private_hosts: Collection[str]
     pace: Pace
     hands: threading.BoundedSemaphore = field(default_factory=partial(threading.BoundedSemaphore, HANDS))
+    scribe: Scribe = field(init=False)
+
+    def __post_init__(self) -> None:
+        """With a scribe of its own."""
+        object.__setattr__(self, "scribe", Scribe(self.database, self._saleable))
 
     def offers(self) -> dict[str, tuple[Offer, ...]]:
         """The offers whose providers are on, by model, in the catalogue's order."""
@@ -61,6 +68,19 @@ class Bench:
             for name, provider in self.providers.items()
             if provider.max_in_flight is not None
         }
+
+    def _saleable(self) -> list[Saleable]:
+        """The offers that are bought at once; where requests are counted by the second, one waits first."""
+        return [
+            Saleable(offer.provider, spec.slug, offer.remote_id, _picture_inputs(spec))
+            for spec in self.catalogue.models
+            for offer in spec.offers
+            if offer.provider in self.providers and not self.pace.is_set(offer.provider)
+        ]
+
+
+def _picture_inputs(spec: ModelSpec) -> tuple[str, ...]:
+    return tuple(one.name for one in spec.inputs if one.holds is Holds.IMAGES)
 
 
 def lay_out(settings: Settings, app: Celery) -> Bench:

@@ -19,12 +19,12 @@ from sqlalchemy.orm import Session
 
 import catalogue
 from catalogue import ModelSpec
-from models import queries, transitions
+from models import lifecycle, queries, transitions
 from models.attempts import Assigned, Cost, Failure
 from models.errors import StaleTransition
-from models.job import Job
 from models.lifecycle import OPEN_ATTEMPTS
 from models.transitions import Claim
+from models.transitions.together import Accepting, JobInHands, Sign, Success, Ticketed
 from providers.base import Done, Failed, GenerationRequest, Running, Ticket
 from providers.errors import (
     Billed,
@@ -77,18 +77,35 @@ def generate(bench: Bench, claim: Claim, worker_id: int, stop: StopSignal) -> Fi
 
 
 def _run(turn: Turn, worker_id: int) -> Finish:
-    job, is_begun = _accept(turn, worker_id)
-    spec = _spec(turn, job)
-    if is_begun:
-        work = _assign(turn, job, spec)
-        ticket = _submit(work, None)
-    else:
-        work, ticket = _begin(turn, job, spec)
+    work, ticket = _begun_at_once(turn, worker_id) or _begun_step_by_step(turn, worker_id)
     done = _watch(work, ticket)
     return _postprocess(work, ticket, done)
 
 
-def _begin(turn: Turn, job: Job, spec: ModelSpec) -> tuple[Work, Ticket]:
+def _begun_at_once(turn: Turn, worker_id: int) -> tuple[Work, Ticket] | None:
+    """A new attempt, taken by its provider; None when there is something to wait for, or begun already."""
+    if turn.stop.reason is not None:
+        return None
+    asked_at = time.monotonic()
+    begun = turn.bench.scribe.begin(Accepting(turn.claim, worker_id))
+    if begun is None:
+        return None
+    turn.stop.is_ours(asked_at)
+    _heed_wish(turn, begun.job)
+    work = _work(turn, begun.job, _spec(turn, begun.job), begun.attempt)
+    return work, _submit(work, {})
+
+
+def _begun_step_by_step(turn: Turn, worker_id: int) -> tuple[Work, Ticket]:
+    job, is_begun = _accept(turn, worker_id)
+    spec = _spec(turn, job)
+    if not is_begun:
+        return _begin(turn, job, spec)
+    work = _assign(turn, job, spec)
+    return work, _submit(work, None)
+
+
+def _begin(turn: Turn, job: JobInHands, spec: ModelSpec) -> tuple[Work, Ticket]:
     """A new attempt, taken by its provider; the pictures sent along are in memory only here."""
     with inputs.in_hand(turn, job, spec):
         pictures = _preprocess(turn, job, spec)
@@ -100,26 +117,30 @@ def _begin(turn: Turn, job: Job, spec: ModelSpec) -> tuple[Work, Ticket]:
 # --- accept ------------------------------------------------------------------------------------------
 
 
-def _accept(turn: Turn, worker_id: int) -> tuple[Job, bool]:
+def _accept(turn: Turn, worker_id: int) -> tuple[JobInHands, bool]:
     """The job, and whether an earlier turn has left an attempt open."""
 
-    def write(session: Session) -> tuple[Job, bool]:
+    def write(session: Session) -> tuple[JobInHands, bool]:
         transitions.accept(session, turn.claim, worker_id)
         transitions.start_preprocess(session, turn.claim)
         attempts = queries.attempts(session, turn.claim.job_id)
         is_begun = any(one.state in OPEN_ATTEMPTS and one.finished_at is None for one in attempts)
-        return queries.job(session, turn.claim.job_id), is_begun
+        return JobInHands.of(queries.job(session, turn.claim.job_id)), is_begun
 
     job, is_begun = turn.write(write)
+    _heed_wish(turn, job)
+    return job, is_begun
+
+
+def _heed_wish(turn: Turn, job: JobInHands) -> None:
     if job.kill_requested_at is not None:
         turn.stop.ask(StopReason.KILLED)
-    return job, is_begun
 
 
 # --- preprocess --------------------------------------------------------------------------------------
 
 
-def _spec(turn: Turn, job: Job) -> ModelSpec:
+def _spec(turn: Turn, job: JobInHands) -> ModelSpec:
     try:
         return turn.bench.catalogue.find(job.model_slug)
     except catalogue.UnknownModel as exc:
@@ -127,7 +148,7 @@ def _spec(turn: Turn, job: Job) -> ModelSpec:
         raise turn.handed_over(str(exc), OFF_DELAY) from exc
 
 
-def _preprocess(turn: Turn, job: Job, spec: ModelSpec) -> Pictures:
+def _preprocess(turn: Turn, job: JobInHands, spec: ModelSpec) -> Pictures:
     """The pictures that the job sends along, in our storage before anything is bought."""
     try:
         return inputs.gather(turn, job, spec)
@@ -147,13 +168,13 @@ def _refused(turn: Turn, bad: inputs.BadInput) -> FinishedEarly:
 # --- assign ------------------------------------------------------------------------------------------
 
 
-def _wait_for_place(turn: Turn, job: Job) -> None:
+def _wait_for_place(turn: Turn, job: JobInHands) -> None:
     """Before the intent: whoever dies while it waits leaves nothing behind that may have been bought."""
     if job.provider is not None and not turn.bench.pace.buy(job.provider, turn.stop):
         stopping.leave_if_asked(turn)
 
 
-def _assign(turn: Turn, job: Job, spec: ModelSpec) -> Work:
+def _assign(turn: Turn, job: JobInHands, spec: ModelSpec) -> Work:
     """The committed intent, or the open attempt of an earlier turn."""
     turn.leave_if_closing()
     offer = turn.offer(spec, job.provider)
@@ -166,6 +187,10 @@ def _assign(turn: Turn, job: Job, spec: ModelSpec) -> Work:
     asked_at = time.monotonic()
     attempt = turn.write(write)
     turn.stop.is_ours(asked_at)
+    return _work(turn, job, spec, attempt)
+
+
+def _work(turn: Turn, job: JobInHands, spec: ModelSpec, attempt: Assigned) -> Work:
     return Work(
         turn=turn,
         job=job,
@@ -190,8 +215,7 @@ def _submit(work: Work, pictures: Pictures | None) -> Ticket:
     ticket = _bought(work, pictures)
     # The provider may be working for us: nothing may come between its answer and this commit.
     try:
-        turn.write(lambda session: transitions.record_ticket(session, attempt.id, ticket))
-        turn.write(lambda session: transitions.start(session, turn.claim, attempt.id))
+        _record(work, ticket)
     except StaleTransition:
         stopping.cancel_if_nobody_wants_it(work, ticket)
         raise
@@ -201,6 +225,19 @@ def _submit(work: Work, pictures: Pictures | None) -> Ticket:
         logger.exception("Could not record a ticket.", extra=fields)
         raise
     return ticket
+
+
+def _record(work: Work, ticket: Ticket) -> None:
+    """The ticket is stored, as a fact, and with it that the job has started.
+
+    Raises:
+        StaleTransition: the job is not ours any more, or the attempt has another ticket.
+    """
+    turn, attempt_id = work.turn, work.attempt.id
+    if turn.bench.scribe.start(Ticketed(turn.claim, attempt_id, ticket)):
+        return
+    turn.write(lambda session: transitions.record_ticket(session, attempt_id, ticket))
+    turn.write(lambda session: transitions.start(session, turn.claim, attempt_id))
 
 
 def _bought(work: Work, pictures: Pictures | None) -> Ticket:
@@ -288,7 +325,11 @@ def _failed(work: Work, failed: Failed) -> FinishedEarly:
 
 def _first_sign(work: Work, progress: Running) -> None:
     note = None if progress.log is None else storable(progress.log)
-    work.turn.write(lambda session: transitions.output(session, work.turn.claim, work.attempt.id, note))
+    work.turn.expect(work.turn.bench.scribe.output(_sign(work, note)), lifecycle.OUTPUT)
+
+
+def _sign(work: Work, reason: str | None) -> Sign:
+    return Sign(work.turn.claim, work.attempt.id, time.monotonic(), reason)
 
 
 def _given_up(work: Work, ticket: Ticket) -> Done:
@@ -303,22 +344,15 @@ def _given_up(work: Work, ticket: Ticket) -> Done:
 
 
 def _postprocess(work: Work, ticket: Ticket, done: Done) -> Finish:
-    turn, attempt = work.turn, work.attempt
-    shortfall = None if done.shortfall is None else storable(done.shortfall)
-
-    def begin(session: Session) -> None:
-        transitions.end(session, turn.claim, attempt.id, shortfall)
-        transitions.start_postprocess(session, turn.claim, attempt.id)
-
-    turn.write(begin)
+    ended = _sign(work, None if done.shortfall is None else storable(done.shortfall))
+    work.turn.store_after(ended)
     try:
         outputs = keep(work, ticket, done)
     except (OutputExpired, MalformedResponse) as exc:
         raise failing.failed_attempt(work, exc, done) from exc
     except StorageError as exc:
         raise work.handed_over(f"storage refused the pictures: {exc}", STORAGE_DELAY) from exc
-    cost = _cost(work, done)
-    turn.write(lambda session: transitions.succeed(session, turn.claim, attempt.id, outputs, cost))
+    work.turn.succeed(Success(ended, outputs, _cost(work, done)))
     failing.tell_success(work)
     return Finish(Ending.SUCCEEDED)
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from catalogue import STORED, Holds, ModelSpec, ToldImages
 from catalogue.pictures import BYTES_MAX
-from models.job import Job
+from models.transitions.together import JobInHands
 from providers.base import ImageArgument, InputImage
 from providers.errors import ProviderError, Unavailable
 from storage.errors import NotFound
@@ -39,7 +39,7 @@ Pictures = dict[str, InputImage]
 
 
 @contextmanager
-def in_hand(turn: Turn, job: Job, spec: ModelSpec) -> Iterator[None]:
+def in_hand(turn: Turn, job: JobInHands, spec: ModelSpec) -> Iterator[None]:
     """While a job has its pictures in memory; others that have any wait until a hand is free.
 
     Raises:
@@ -56,7 +56,7 @@ def in_hand(turn: Turn, job: Job, spec: ModelSpec) -> Iterator[None]:
         turn.bench.hands.release()
 
 
-def gather(turn: Turn, job: Job, spec: ModelSpec) -> Pictures:
+def gather(turn: Turn, job: JobInHands, spec: ModelSpec) -> Pictures:
     """Every picture of the job, from our storage, or from its URL by way of our storage.
 
     Safe to repeat: what was stored is not fetched again.
@@ -87,14 +87,14 @@ def arguments(told: Sequence[ToldImages], pictures: Pictures) -> tuple[ImageArgu
     )
 
 
-def _given(job: Job, spec: ModelSpec) -> Iterator[tuple[str, list[str]]]:
+def _given(job: JobInHands, spec: ModelSpec) -> Iterator[tuple[str, list[str]]]:
     for one in spec.inputs:
         references = job.parameters.get(one.name)
         if one.holds is Holds.IMAGES and isinstance(references, list):
             yield one.name, [str(reference) for reference in references]
 
 
-def _picture(turn: Turn, job: Job, name: str, position: int, reference: str) -> InputImage:
+def _picture(turn: Turn, job: JobInHands, name: str, position: int, reference: str) -> InputImage:
     stem = f"{name}-{position}"
     try:
         if reference.startswith(STORED):

@@ -4,26 +4,26 @@ A turn begins with a claim and ends with a `Finish`.  Whoever wants to leave ear
 raises `FinishedEarly`, with a finish that is already written down.
 """
 
-import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from catalogue import ModelSpec, Offer
-from models import transitions
+from models import lifecycle, transitions
 from models.attempts import Assigned
-from models.job import Job
+from models.errors import StaleTransition
+from models.lifecycle import Arrow
 from models.transitions import Claim
+from models.transitions.together import JobInHands, Sign, Success
 from providers.base import Provider
 from workers.bench import Bench
+from workers.patience import patiently
 from workers.running import StopReason, StopSignal
+from workers.scribe import Slip
 
 OFF_DELAY = timedelta(seconds=60)
 """Wait when the provider that holds the job's ticket has been turned off."""
@@ -33,8 +33,6 @@ STORAGE_DELAY = timedelta(seconds=15)
 
 CLOSING = "its worker is shutting down"
 BURIED = "this worker was taken for dead"
-
-logger = logging.getLogger("darkroom.generate")
 
 T = TypeVar("T")
 
@@ -77,6 +75,7 @@ class Turn:
         self.stop = stop
         self.is_stopping = False
         """A stop has been heeded, and the turn goes on for what was finished first."""
+        self._slip: Slip | None = None
 
     def write(self, write: Callable[[Session], T]) -> T:
         """One unit of work, tried until Postgres takes it."""
@@ -85,24 +84,45 @@ class Turn:
             with self.bench.database.transaction() as session:
                 return write(session)
 
+        self._write_slip()
         return self.patiently(once)
 
     def patiently(self, work: Callable[[], T]) -> T:
-        """What `work` gives, tried until Postgres is there.
+        """What `work` gives, tried until Postgres is there."""
+        return patiently(work, self.fields())
 
-        While Postgres is away the worker keeps what it knows; a ticket must not be
-        dropped because a server restarts.
+    def store_after(self, sign: Sign) -> None:
+        """The provider was done: its pictures are being stored.
+
+        Written with the success that follows when that is soon, else by itself; before
+        anything else that this turn writes.
         """
-        delay_s = 0.1
-        while True:
-            try:
-                return work()
-            except (DBAPIError, PoolTimeout) as exc:
-                if not _may_pass(exc):
-                    raise
-                logger.warning("Postgres is away.", extra=self.fields(event="postgres_away", error=str(exc)))
-                time.sleep(delay_s)
-                delay_s = min(5.0, 2 * delay_s)
+        self._slip = self.bench.scribe.start_postprocess_soon(sign)
+
+    def succeed(self, success: Success) -> None:
+        """The job has its pictures.
+
+        Raises:
+            StaleTransition: the claim is no longer valid.
+        """
+        if self._slip is not None:
+            self._slip.withdraw()
+            self._slip = None
+        self.expect(self.bench.scribe.succeed(success), lifecycle.SUCCEED)
+
+    def expect(self, is_done: bool, arrow: Arrow) -> None:  # noqa: FBT001 - what a grouped write says
+        """The arrow was taken.
+
+        Raises:
+            StaleTransition: it was not.
+        """
+        if not is_done:
+            raise StaleTransition(arrow.verb, self.claim.job_id, self.claim.number)
+
+    def _write_slip(self) -> None:
+        slip, self._slip = self._slip, None
+        if slip is not None and slip.withdraw():
+            self.expect(self.bench.scribe.start_postprocess(slip.sign), lifecycle.END)
 
     def handed_over(self, reason: str, delay: timedelta, attempt_id: int | None = None) -> FinishedEarly:
         """Back in the queue, with whatever is open."""
@@ -158,7 +178,7 @@ class Work:
     """
 
     turn: Turn
-    job: Job
+    job: JobInHands
     spec: ModelSpec
     offer: Offer
     attempt: Assigned
@@ -181,10 +201,3 @@ class Work:
 def storable(text: str) -> str:
     """Without NUL, which Postgres takes in no text, whatever a provider says."""
     return text.replace("\0", "")
-
-
-def _may_pass(exc: DBAPIError | PoolTimeout) -> bool:
-    """Whether the same write may succeed later: it was the connection, not what was written."""
-    if isinstance(exc, DBAPIError):
-        return isinstance(exc, OperationalError) or exc.connection_invalidated
-    return True

@@ -219,7 +219,7 @@ def test_a_job_whose_worker_died_over_a_download_is_fetched_again_and_stored_onc
             provider.on_check = lambda: two
             doomed.setattr(provider, "on_fetch", _one_by_one(fetch, die))
         else:
-            doomed.setattr(transitions, "succeed", die)
+            doomed.setattr(desk.bench.scribe, "succeed", die)
         with pytest.raises(_Killed):
             desk.run(job_id)
     with desk.bench.database.transaction() as session:

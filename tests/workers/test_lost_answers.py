@@ -445,6 +445,13 @@ class _Fragile:
             yield session
         self._fuse.burn()
 
+    @contextmanager
+    def statement(self):
+        self._fuse.burn()
+        with self._database.statement() as connection:
+            yield connection
+        self._fuse.burn()
+
 
 KINDS = [
     (LostAnswer.SEND_AGAIN, OnUnknown.HOLD),
