@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session, aliased
 
 from models import queries
 from models.attempt import Attempt
 from models.job import Job
-from models.lifecycle import Billed, Outcome, Status
+from models.lifecycle import UNSUCCESSFUL, Billed, Outcome, Status
 from models.queries import JobFilter
 
 _Newer = aliased(Job, name="newer")
@@ -89,8 +89,7 @@ def _olds(session: Session, query: Select[Any]) -> list[Old]:
 
 
 def _are_left(project_id: int, wanted: JobFilter) -> ColumnElement[bool]:
-    # In the statement and not beside it, so that Postgres can tell that ix_jobs_unsuccessful serves.
-    return queries.meant(project_id, wanted) & (Job.outcome != literal_column("'succeeded'"))
+    return queries.meant(project_id, wanted) & Job.outcome.in_(UNSUCCESSFUL)
 
 
 def _may_have_cost() -> ColumnElement[bool]:

@@ -131,3 +131,34 @@ def test_every_provider_is_listed_with_its_offers(darkroom, all_vendors, hand, d
     assert (bfls["breaker"]["state"], bfls["held"]) == ("closed", 0)
     assert bfls["latency_s"] > 0
     assert "5 failed in a row" in said
+
+
+def test_what_failed_is_tried_again_and_both_sides_agree(darkroom, hand, tmp_path):
+    (tmp_path / "prompts.jsonl").write_text(
+        '{"prompt": "a boat", "deadline_s": 6000, "retry": {"max_attempts": 1}}\n{"prompt": "a hut"}\n'
+    )
+    terms = ("--deadline", "2h", "--start-within", "30m", "--max-attempts", "3")
+    sent = json.loads(
+        darkroom("campaign", "submit", "prompts.jsonl", "--name", "Two", "--no-wait", *terms, "--json")
+    )
+    first, second = sorted(job["id"] for job in json.loads(darkroom("list", "--json"))["jobs"])
+    darkroom("cancel", str(second))
+    hand.fail(first)
+
+    nothing = darkroom("retry", "--error-code", "content_refused")
+    left_out = json.loads(darkroom("campaign", "retry-failed", "Two", "--yes", "--json"))
+    tried = json.loads(darkroom("campaign", "retry-failed", "Two", "--even-if-paid", "--yes", "--json"))
+    named = json.loads(darkroom("retry", str(first), str(second), "--json"))
+    refused = darkroom("retry", str(named["jobs"][1]["id"]), exits=1)
+
+    shown = darkroom("show", str(named["jobs"][0]["id"]))
+    campaign = json.loads(darkroom("campaign", "show", sent["campaign"]["id"], "--json"))
+    assert "not: may_have_cost" in nothing
+    assert (left_out["retried"], left_out["skipped"]) == (0, {"may_have_cost": 1})
+    assert (tried["retried"], named["retried"], named["existing"]) == (1, 1, 1)
+    assert "has not ended" in refused
+    assert f"job {first}" in shown
+    assert "max_attempts 1" in shown
+    assert (campaign["total"], campaign["retried"], campaign["counts"]) == (2, 2, {"task_queue": 2})
+    assert f"as job {named['jobs'][0]['id']}" in darkroom("show", str(first))
+    assert "deadline" in darkroom("show", str(second))
