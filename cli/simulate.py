@@ -41,9 +41,23 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="A file that every accepted request is written to, and read from at the next start.",
 )
+@click.option(
+    "--wiro-balance",
+    "wiro_balance_usd",
+    type=click.FloatRange(min=0),
+    metavar="DOLLARS",
+    help="Wiro runs a task at a time for each ten of them; any number unless it is given.",
+)
 @click.option("--seed", type=int, help="Makes ids, latencies and chances repeat.")
 def simulate(
-    *, host: str, port: int, latency: str, faults: "tuple[Fault, ...]", ledger: Path | None, seed: int | None
+    *,
+    host: str,
+    port: int,
+    latency: str,
+    faults: "tuple[Fault, ...]",
+    ledger: Path | None,
+    wiro_balance_usd: float | None,
+    seed: int | None,
 ) -> None:
     """Play Wiro, Runware, Black Forest Labs and Vtrix on this machine; Ctrl-C stops it."""
     from simulator import serving
@@ -56,6 +70,7 @@ def simulate(
         "latency": latency,
         "faults": faults,
         "ledger": ledger,
+        "wiro_balance_usd": wiro_balance_usd,
         "seed": seed,
     }
     try:

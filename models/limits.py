@@ -6,7 +6,7 @@ exact when it is made under the dispatcher's lock.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import ColumnElement, Numeric, and_, case, cast, func, literal, or_, select, union_all
@@ -19,12 +19,10 @@ from models.lifecycle import SUSPECT_DEATHS, AttemptState, OfferKey, Status
 from models.limit import WHOLE, Limit
 from models.project import Project
 from models.scopes import Scope, campaign_scope, project_scope
+from models.widths import width
 
 UNSENT = (Status.QUEUE, Status.ACCEPT, Status.PREPROCESS_START, Status.PREPROCESS_END, Status.ASSIGN)
 """Where a job is in flight and its provider has yet to be asked."""
-
-WIDER_EVERY = timedelta(seconds=15)
-"""A window that a refusal narrowed widens by the square of these: 1, 4, 9 ... places more."""
 
 COSTS_SAMPLE, COSTS_OF_OFFER = 1000, 20
 """Finished attempts looked at, of all offers and of each."""
@@ -140,15 +138,8 @@ def ceiling(limit: Limit | None, documented: int | None, now: datetime) -> int |
     if limit is None:
         return documented
     told = documented if limit.max_in_flight is None else limit.max_in_flight
-    known = [one for one in (told, window(limit.learnt_in_flight, limit.learnt_at, now)) if one is not None]
+    known = [one for one in (told, width(limit.learnt_in_flight, limit.learnt_at, now)) if one is not None]
     return min(known, default=None)
-
-
-def window(learnt: int | None, learnt_at: datetime | None, now: datetime) -> int | None:
-    """What refusals have taught, and time has made doubtful; None when there was none."""
-    if learnt is None or learnt_at is None:
-        return None
-    return learnt + int(max(0, (now - learnt_at) // WIDER_EVERY)) ** 2
 
 
 def is_quiet(limit: Limit | None, now: datetime) -> bool:

@@ -167,6 +167,7 @@ class Book:
         self._entries: OrderedDict[tuple[str, str], Entry] = OrderedDict()
         self._by_token: dict[tuple[str, str], Entry] = {}
         self._running: dict[str, dict[str, Entry]] = {}
+        self._peaks: dict[str, int] = {}
         self._file = None if path is None else _open(path)
         if self._file is not None:
             self._read_file(self._file)
@@ -189,10 +190,16 @@ class Book:
             del running[remote_id]
         return len(running)
 
+    def peaks(self) -> dict[str, int]:
+        """The most requests of each vendor that ever ran at once, since this process began."""
+        return dict(self._peaks)
+
     def accept(self, entry: Entry) -> None:
         """Write it down, in the file first: what is answered for must not be forgotten."""
         self._append({"accepted": _as_line(entry)})
         self._keep(entry)
+        at_once = self.active(entry.vendor, entry.accepted_at)
+        self._peaks[entry.vendor] = max(at_once, self._peaks.get(entry.vendor, 0))
 
     def cancel(self, entry: Entry, now: float) -> None:
         """Write down that it was stopped."""
@@ -204,6 +211,7 @@ class Book:
         self._entries.clear()
         self._by_token.clear()
         self._running.clear()
+        self._peaks.clear()
         if self._file is not None:
             os.ftruncate(self._file, 0)
 

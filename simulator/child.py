@@ -43,6 +43,10 @@ class Running:
         """Every request that was accepted, oldest first."""
         return list(self._call("GET", "/ledger", vendor=vendor))
 
+    def peaks(self) -> dict[str, int]:
+        """The most requests of each vendor that ever ran at once."""
+        return dict(self._call("GET", "/peaks"))
+
     def requests(self, vendor: str | None = None) -> list[dict[str, Any]]:
         """The last raw requests, oldest first."""
         return list(self._call("GET", "/requests", vendor=vendor))

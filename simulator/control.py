@@ -21,6 +21,7 @@ def routes(desk: Desk, journal: Journal) -> list[BaseRoute]:
     return [
         Route("/", control.root, methods=["GET"]),
         Route("/ledger", control.ledger, methods=["GET"]),
+        Route("/peaks", control.peaks, methods=["GET"]),
         Route("/requests", control.requests, methods=["GET"]),
         Route("/faults", control.faults, methods=["GET"]),
         Route("/faults", control.add_fault, methods=["POST"]),
@@ -44,6 +45,10 @@ class _Control:
         vendor = request.query_params.get("vendor")
         now = self._desk.now()
         return answer([_shown(one, now) for one in self._desk.book.entries() if vendor in {None, one.vendor}])
+
+    async def peaks(self, _request: Request) -> Response:
+        """The most requests of each vendor that ever ran at once."""
+        return answer(self._desk.book.peaks())
 
     async def requests(self, request: Request) -> Response:
         """The last raw requests, oldest first."""

@@ -53,6 +53,8 @@ class Options(BaseModel):
         faults: what goes wrong from the start.
         ledger: the file of accepted requests; None keeps them in memory alone.
         seed: makes ids, latencies and chances repeat; None for others each time.
+        wiro_balance_usd: the balance of Wiro's account, which says how many tasks it runs at a time; None for
+            any number.
         sample_ttl_s: how long a signed address of a picture of Black Forest Labs is good for.
     """
 
@@ -64,6 +66,7 @@ class Options(BaseModel):
     faults: tuple[Fault, ...] = ()
     ledger: Path | None = None
     seed: int | None = None
+    wiro_balance_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     sample_ttl_s: _Seconds = 600.0
 
 

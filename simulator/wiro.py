@@ -27,9 +27,11 @@ _TOKEN_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 _SAMPLE_BYTES = 202_472
 _NO_TASK = "taskid or socketaccesstoken is required"
 _CONCURRENCY = (
-    "You have reached your concurrent task limit. With your current balance of $50.00, you can run up to 5 "
-    "tasks at the same time. Add funds to increase your limit."
+    "You have reached your concurrent task limit. With your current balance of ${balance:.2f}, you can run "
+    "up to {most} tasks at the same time. Add funds to increase your limit."
 )
+_UNLIMITED_ABOVE_USD = 250.0
+_USUAL_BALANCE_USD = 50.0
 
 
 def routes(desk: Desk) -> list[BaseRoute]:
@@ -68,6 +70,9 @@ class _Wiro:
         except BadForm:
             return failure(0, "Request parameters are invalid.")
         await self._desk.admit(request, VENDOR, wanted.prompt, _refusal)
+        most = _most_at_once(self._desk.options.wiro_balance_usd)
+        if most is not None and self._desk.book.active(VENDOR, self._desk.now()) >= most:
+            return failure(96, _too_many(self._desk.options.wiro_balance_usd or 0.0))
         return await self._taken(wanted)
 
     async def _taken(self, wanted: Wanted) -> Response:
@@ -136,6 +141,17 @@ class _Wiro:
         return wiro_tasks.task(entry, now, outputs)
 
 
+def _most_at_once(balance_usd: float | None) -> int | None:
+    """Tasks that an account may have at a time: one for each ten dollars, any number above 250."""
+    if balance_usd is None or balance_usd > _UNLIMITED_ABOVE_USD:
+        return None
+    return max(1, int(balance_usd * 0.10))
+
+
+def _too_many(balance_usd: float) -> str:
+    return _CONCURRENCY.format(balance=balance_usd, most=_most_at_once(balance_usd))
+
+
 async def _unknown_url(_request: Request) -> Response:
     return failure(0, "Error parsing url.", 404)
 
@@ -177,7 +193,7 @@ def _refusal(strike: Strike) -> Response:
         case "insufficient_balance":
             return _listed(strike, 97, "Insufficient balance")
         case "concurrency_limit":
-            return _listed(strike, 96, _CONCURRENCY)
+            return _listed(strike, 96, _too_many(_USUAL_BALANCE_USD))
         case "rate_limit":
             return failure(0, "Too many requests.", 429, {"retry-after": f"{strike.seconds:g}"})
         case "rate_limit_bare":

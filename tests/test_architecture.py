@@ -48,10 +48,12 @@ PURE = {
     "models/lifecycle.py": set(),
     "models/kinds.py": set(),
     "models/scopes.py": {"models.lifecycle"},
+    "models/widths.py": set(),
     "workers/breaker.py": {"models.lifecycle"},
     "workers/fairness.py": set(),
     "workers/retry.py": {"models.lifecycle", "providers.errors"},
     "workers/routing.py": {"models.kinds", "models.lifecycle", "models.scopes"},
+    "workers/window.py": {"models.widths"},
 }
 IMPURE = {
     "asyncio",

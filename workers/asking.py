@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TypeVar
 
 from providers.base import Ticket
-from providers.errors import ProviderError, ProviderFault
-from workers import failing, stopping
+from providers.errors import ProviderError, ProviderFault, RateLimited
+from workers import failing, stopping, windows
 from workers.turn import Work
 
 MAX_ASK_ERRORS = 5
@@ -41,12 +41,20 @@ def ask(work: Work, ticket: Ticket | None, question: Callable[[], T]) -> T:
             logger.warning(
                 "The provider did not answer.", extra=work.turn.fields(event="ask_failed", error=exc.code)
             )
+            if isinstance(exc, RateLimited):
+                _hush(work, exc.retry_after_s)
             if failures == MAX_ASK_ERRORS or not isinstance(exc, ProviderFault):
                 failing.tell(work, exc)
                 reason = f"the provider gave no answer: {exc.code}: {exc.message}"
                 raise work.handed_over(reason, aside(work)) from exc
             _pause(work, ticket, exc.retry_after_s or 2.0**failures)
     raise AssertionError("unreachable: the last failure raises")
+
+
+def _hush(work: Work, asked_s: float | None) -> None:
+    """Everybody leaves the provider alone for a while, so that what is begun can be asked for."""
+    turn = work.turn
+    turn.patiently(lambda: windows.hush(turn.bench.database, work.attempt.provider, asked_s))
 
 
 def aside(work: Work) -> timedelta:

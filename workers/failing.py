@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
@@ -22,7 +23,7 @@ from providers.errors import (
     SubmissionUnknown,
     Unsupported,
 )
-from workers import breakers
+from workers import breakers, windows
 from workers.breaker import Sign
 from workers.retry import Onward, Policy, after_failure, policy_of, trouble_of
 from workers.routing import candidates
@@ -63,14 +64,18 @@ def brought_nothing(work: Work, error: ProviderError, seen: Done | Failed | None
         return _ended(work, replace(failure, message=_all_reasons(failure.message, work, verdict)))
     if failure.state is AttemptState.UNKNOWN:
         failure = replace(failure, state=AttemptState.WRITTEN_OFF)
-    delay = verdict.onward.delay
+    # What says 429 is left alone by everybody for as long as it asked; the job need not wait besides.
+    delay = timedelta(0) if isinstance(error, RateLimited) else verdict.onward.delay
     # The dispatcher then never reads the job for an offer that cannot make it.
     excluding = {work.attempt.provider: failure.message} if trouble_of(error).is_out else None
-    work.turn.write(
-        lambda session: transitions.retry(
-            session, work.turn.claim, work.attempt.id, failure, delay, excluding=excluding
-        )
-    )
+
+    def put_back(session: Session) -> None:
+        claim, attempt = work.turn.claim, work.attempt
+        transitions.retry(session, claim, attempt.id, failure, delay, excluding=excluding)
+        if isinstance(error, RateLimited):
+            windows.narrow(session, attempt.provider, attempt.intended_at, error.retry_after_s)
+
+    work.turn.write(put_back)
     return FinishedEarly(Finish(Ending.RETRYING, failure.message, delay))
 
 

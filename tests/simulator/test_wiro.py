@@ -306,6 +306,28 @@ def test_a_trimmed_detail_lacks_what_the_short_seeds_lack(vendors):
     assert vendors.detail(taskid).keys() == FULL_TASK - {"pexit", "cps", "totalcost"}
 
 
+def test_a_balance_says_how_many_tasks_run_at_a_time(open_vendors):
+    vendors = open_vendors(wiro_balance_usd=50)
+    taken = [vendors.run().json()["result"] for _ in range(5)]
+
+    status, code, message = error_of(vendors.run())
+    vendors.finish()
+    afterwards = vendors.run().json()["result"]
+
+    assert taken == [True] * 5
+    assert (status, code) == (200, 96)
+    assert "you can run up to 5 tasks at the same time" in message
+    assert afterwards is True
+    assert vendors.client.get("/peaks").json() == {"wiro": 5}
+
+
+@pytest.mark.parametrize(("balance", "taken"), [(0, 1), (19, 1), (20, 2), (251, 9), (None, 9)])
+def test_an_account_runs_one_task_for_each_ten_dollars(open_vendors, balance, taken):
+    vendors = open_vendors(wiro_balance_usd=balance)
+
+    assert sum(vendors.run().json()["result"] for _ in range(9)) == taken
+
+
 def test_an_error_may_be_a_bare_text(vendors):
     vendors.fault("wiro", "insufficient_balance", "string")
 
