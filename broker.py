@@ -7,13 +7,16 @@ the claim in Postgres lets one of them through.
 No task is defined here; everything is published by name.
 """
 
+import base64
+import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import redis
 from celery import Celery
+from celery.utils.nodenames import anon_nodename
 from kombu import Queue
 from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
@@ -107,6 +110,7 @@ class Broker:
     def __init__(self, app: Celery) -> None:
         """Nothing is connected yet."""
         self.app = app
+        self._origin = anon_nodename()
         # One try: whoever rings has other work to do, and beat rings again in a second.
         self._redis = redis.Redis.from_url(
             app.conf.broker_url,
@@ -149,27 +153,18 @@ class Broker:
         return bool(self._redis.set(_WIPE_MARK, 1, nx=True))
 
     def publish(self, messages: Sequence[GenerateMessage]) -> None:
-        """Send the messages in bulk.
+        """Send the messages in bulk, those of a queue in their order.
 
         Raises:
-            kombu.exceptions.OperationalError: some may not have arrived; publishing them again is safe.
+            redis.RedisError: some may not have arrived; publishing them again is safe.
         """
-        with self.app.producer_pool.acquire(block=True) as producer, producer.batch(_PUBLISH_BATCH):
-            for message in messages:
-                self.app.send_task(
-                    GENERATE,
-                    task_id=str(message.uuid),
-                    kwargs={
-                        "job_id": message.job_id,
-                        "claim": message.claim,
-                        "model": message.model,
-                        "provider": message.provider,
-                    },
-                    queue=queue_of(message.provider),
-                    producer=producer,
-                    retry=False,
-                    ignore_result=True,
-                )
+        by_queue: dict[str, list[bytes]] = {}
+        for message in messages:
+            queue = queue_of(message.provider)
+            by_queue.setdefault(queue, []).append(_as_celery_would(message, queue, self._origin))
+        for queue, encoded in by_queue.items():
+            for first in range(0, len(encoded), _PUBLISH_BATCH):
+                self._redis.lpush(queue, *encoded[first : first + _PUBLISH_BATCH])
 
     def revoke(self, uuids: Iterable[UUID], *, terminate: bool) -> None:
         """Tell the workers not to run these, or with `terminate` to stop running them.
@@ -184,6 +179,60 @@ class Broker:
     def ping(self) -> None:
         """Raises redis.RedisError unless Redis answers."""
         self._redis.ping()
+
+
+def _as_celery_would(message: GenerateMessage, queue: str, origin: str) -> bytes:
+    """What Celery puts into Redis for such a task: protocol 2, in kombu's envelope, at the usual priority.
+
+    Made here because Celery's own way makes a fifth as many a second (docs/decisions/0017);
+    a test holds the two equal.
+    """
+    task_id = str(message.uuid)
+    kwargs = {
+        "job_id": message.job_id,
+        "claim": message.claim,
+        "model": message.model,
+        "provider": message.provider,
+    }
+    embedded = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    body = json.dumps([[], kwargs, embedded]).encode()
+    headers: dict[str, object] = {
+        "lang": "py",
+        "task": GENERATE,
+        "id": task_id,
+        "shadow": None,
+        "eta": None,
+        "expires": None,
+        "group": None,
+        "group_index": None,
+        "retries": 0,
+        "timelimit": [None, None],
+        "root_id": task_id,
+        "parent_id": None,
+        "argsrepr": "()",
+        "kwargsrepr": repr(kwargs),
+        "origin": origin,
+        "ignore_result": True,
+        "replaced_task_nesting": 0,
+        "stamped_headers": None,
+        "stamps": {},
+    }
+    envelope = {
+        "body": base64.b64encode(body).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": headers,
+        "properties": {
+            "correlation_id": task_id,
+            "reply_to": "",  # nobody asks Celery for results
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": queue},
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": str(uuid4()),
+        },
+    }
+    return json.dumps(envelope).encode()
 
 
 def _ring_key(task: str) -> str:
