@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from models.job import Job
 from models.lifecycle import SUSPECT_DEATHS, OfferKey
+from models.worker import DISPATCH_LOCK
 
 OUT_CODES = ("unsupported",)
 """Errors after which a job never goes to that offer again: they would come again.
@@ -39,7 +40,8 @@ _INNOCENT = f"{_WAITS} AND jobs.worker_deaths < {SUSPECT_DEATHS}"
 _READY = f"{_INNOCENT} AND jobs.open_provider IS NULL"
 _FACTS = """
     jobs.id, jobs.project_id, coalesce(jobs.campaign_id, 0) AS campaign_id, jobs.priority, jobs.kind,
-    jobs.model_slug, jobs.wanted_providers, jobs.route, jobs.excluded, jobs.open_provider, jobs.parameters"""
+    jobs.model_slug, jobs.wanted_providers, jobs.route, jobs.excluded, jobs.open_provider, jobs.parameters,
+    jobs.claim"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +72,25 @@ class Excerpt:
     most: int
 
 
-def keep_to_indexes(session: Session) -> None:
-    """Until this unit of work ends, waiting jobs are read by the indexes that keep them in order.
+_ALONE = text("""
+SELECT
+    set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+    set_config('enable_sort', 'off', true), set_config('jit', 'off', true),
+    pg_advisory_xact_lock(:lock)
+""")
 
-    Without statistics, as after a campaign of a million rows that came a second ago,
-    Postgres takes the queue for short and would sort it.
+
+def decide_alone(session: Session) -> None:
+    """Wait until nobody else decides; then, until this unit of work ends, nobody else does.
+
+    Two deciding at once would both count the same slots as free, and both spend the same
+    dollars.
+
+    Waiting jobs are read by the indexes that keep them in order: without statistics, as
+    after a campaign of a million rows that came a second ago, Postgres takes the queue for
+    short and would sort it.
     """
-    session.execute(
-        text(
-            "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),"
-            " set_config('enable_sort', 'off', true), set_config('jit', 'off', true)"
-        )
-    )
+    session.execute(_ALONE, {"lock": DISPATCH_LOCK})
 
 
 _DUE = text(f"""
@@ -175,6 +184,7 @@ _COLUMNS = (
     Job.excluded,
     Job.open_provider,
     Job.parameters,
+    Job.claim,
 )
 _JOBS = (
     text(f"""
@@ -204,7 +214,7 @@ def ready_jobs(session: Session, wanted: Sequence[Excerpt]) -> list[Row[Any]]:
     """The jobs of these excerpts, each stream's in the order of their age.
 
     (id, project_id, campaign_id, priority, kind, model_slug, wanted_providers, route, excluded,
-    open_provider, parameters) of each; `campaign_id` is 0 for none, `open_provider` None.
+    open_provider, parameters, claim) of each; `campaign_id` is 0 for none, `open_provider` None.
     """
     told = {
         "projects": [one.stream.project_id for one in wanted],

@@ -10,14 +10,13 @@ from types import MappingProxyType
 
 from kombu.exceptions import OperationalError
 from redis import RedisError
-from sqlalchemy import func, select, true
+from sqlalchemy import true
 from sqlalchemy.orm import Session
 
 from broker import Broker, GenerateMessage
 from models import transitions, turns
 from models.session import Database
 from models.transitions import Hand
-from models.worker import DISPATCH_LOCK
 from workers import picking
 from workers.market import Offers
 from workers.routing import Pick
@@ -43,9 +42,7 @@ def dispatch(
     """
     _recall_after_a_wipe(database, broker)
     with database.transaction() as session:
-        # Two deciding at once would both count the same slots as free, and both spend the same dollars.
-        session.execute(select(func.pg_advisory_xact_lock(DISPATCH_LOCK)))
-        turns.keep_to_indexes(session)
+        turns.decide_alone(session)
         turns.make_due(session)
         messages = _hand_out(session, picking.picks(session, offers, documented))
     if messages:

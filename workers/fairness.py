@@ -105,6 +105,8 @@ class _Place:
     """A lane in its project's heap."""
 
     lane: Lane
+    key: str
+    clock: str
     step: float
     aged: int
     virtual_time: float
@@ -121,6 +123,7 @@ class _Project:
     """A project in the heap of all, with its lanes."""
 
     project_id: int
+    key: str
     step: float
     virtual_time: float
     waits_since: datetime
@@ -157,7 +160,7 @@ class Turns:
         """The lane whose turn it was got a slot."""
         project = self._heap[0][1]
         place = project.lanes[0][2]
-        self._count(place.lane, project, place)
+        self._count(project, place)
         project.virtual_time += project.step
         project.waits_since = place.waits_since = self._now
         place.virtual_time += place.step
@@ -165,8 +168,8 @@ class Turns:
         place.aged = place.lane.priority
         heapq.heapreplace(project.lanes, (place.rank, id(place), place))
         heapq.heapreplace(self._heap, (project.rank, project))
-        self._came_to[place.lane.key] = place.virtual_time
-        self._came_to[place.lane.project_key] = project.virtual_time
+        self._came_to[place.key] = place.virtual_time
+        self._came_to[project.key] = project.virtual_time
 
     def passed(self) -> None:
         """Nobody in the lane whose turn it was can be served now."""
@@ -180,11 +183,12 @@ class Turns:
         changed = {**self._came_to, **{key: self._clocks[key] for key in self._served if key in self._clocks}}
         return {key: self._memory(key, came_to) for key, came_to in changed.items()}
 
-    def _count(self, lane: Lane, project: _Project, place: _Place) -> None:
+    def _count(self, project: _Project, place: _Place) -> None:
         # A clock shows where the one who is served begins its turn; it never goes back.
         self._clocks[ALL] = max(self._clocks[ALL], project.virtual_time)
-        self._clocks[lane.clock] = max(self._clocks[lane.clock], place.virtual_time)
-        self._served.update((ALL, lane.project_key, lane.clock, lane.key))
+        self._clocks[place.clock] = max(self._clocks[place.clock], place.virtual_time)
+        for key in (ALL, project.key, place.clock, place.key):
+            self._served[key] += 1
 
     def _memory(self, key: str, came_to: float) -> Memory:
         before = self._memories.get(key)
@@ -198,6 +202,7 @@ class Turns:
         heapq.heapify(lanes)
         return _Project(
             first.lane.project_id,
+            key,
             1 / first.project_weight,
             max(self._virtual_time(key), self._clock(ALL)),
             self._waits_since(key, min(map(attrgetter("since"), queued))),
@@ -205,11 +210,14 @@ class Turns:
         )
 
     def _place(self, one: Queued) -> _Place:
-        clock = self._clock(one.lane.clock)
-        virtual_time = max(self._virtual_time(one.lane.key), clock)
-        waits_since = self._waits_since(one.lane.key, one.since)
-        aged = one.lane.priority + max(0, (self._now - waits_since) // AGE_STEP)
-        return _Place(one.lane, 1 / one.weight, aged, virtual_time, virtual_time - clock, waits_since)
+        lane, key = one.lane, one.lane.key
+        clock = self._clock(lane.clock)
+        virtual_time = max(self._virtual_time(key), clock)
+        waits_since = self._waits_since(key, one.since)
+        aged = lane.priority + max(0, (self._now - waits_since) // AGE_STEP)
+        return _Place(
+            lane, key, lane.clock, 1 / one.weight, aged, virtual_time, virtual_time - clock, waits_since
+        )
 
     def _clock(self, key: str) -> float:
         return self._clocks.setdefault(key, self._virtual_time(key))

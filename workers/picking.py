@@ -295,9 +295,10 @@ class _Round:
                 line.after = jobs[-1].id
 
     def _know(self, jobs: Sequence[Row[Any]]) -> None:
-        """Where these have failed before."""
-        if jobs:
-            self._failures |= queries.failures_by_offer(self._session, [job.id for job in jobs])
+        """Where these have failed before; one that was never handed out has not."""
+        tried = [job.id for job in jobs if job.claim > 0]
+        if tried:
+            self._failures |= queries.failures_by_offer(self._session, tried)
 
 
 def _head(line: _Line) -> int:

@@ -223,7 +223,7 @@ def _looked_and_rows_read(database) -> tuple[list[int], int]:
     """What waits, ten of it, and how many rows of `jobs` were read to tell."""
     before = _rows_read(database)
     with database.transaction() as session:
-        turns.keep_to_indexes(session)
+        turns.decide_alone(session)
         turns.make_due(session)
         found = [
             row.id
