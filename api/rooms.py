@@ -13,6 +13,7 @@ from api.schemas import LimitAnswer, plain_usd
 from models import limits
 from models.lifecycle import OfferKey
 from models.limit import WHOLE, Limit
+from models.widths import width
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Rooms:
             in_flight=in_flight,
             max_in_flight=documented if row.max_in_flight is None else row.max_in_flight,
             documented_in_flight=documented,
-            window=limits.window(row.learnt_in_flight, row.learnt_at, self.now),
+            window=width(row.learnt_in_flight, row.learnt_at, self.now),
             refusals=row.refusals,
             quiet_until=row.quiet_until if limits.is_quiet(row, self.now) else None,
             per_second=row.per_second,

@@ -21,6 +21,7 @@ from models import limits, provider_rules
 from models.limit import WHOLE, Limit
 from models.money import plain_usd
 from models.provider_rules import Rule
+from models.widths import width
 
 
 @click.command()
@@ -149,7 +150,7 @@ def _document(session: Session, ruled: Limit) -> dict[str, Any]:
         "documented_in_flight": providers.documented_limit(ruled.provider) if is_whole else None,
         "per_second": ruled.per_second,
         "price_usd": plain_usd(ruled.price_usd),
-        "window": limits.window(ruled.learnt_in_flight, ruled.learnt_at, now),
+        "window": width(ruled.learnt_in_flight, ruled.learnt_at, now),
         "quiet_until": ruled.quiet_until.isoformat()
         if limits.is_quiet(ruled, now) and ruled.quiet_until
         else None,

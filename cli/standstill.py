@@ -19,6 +19,7 @@ from models.limit import WHOLE, Limit
 from models.places import IN_FLIGHT, SUSPECT
 from models.project import Project
 from models.usage import left_usd
+from models.widths import width
 
 MOST = 10
 """Findings of one sort; who has more lists them with a command of their own."""
@@ -67,7 +68,7 @@ def _providers(session: Session) -> Iterator[Finding]:
 
 def _narrow(row: Limit, now: datetime) -> int | None:
     """The window, while it is narrower than what the operator allows; None when it holds nobody up."""
-    window = limits.window(row.learnt_in_flight, row.learnt_at, now)
+    window = width(row.learnt_in_flight, row.learnt_at, now)
     if window is None or row.learnt_at is None or now - row.learnt_at > NARROW_FOR:
         return None
     return window if row.max_in_flight is None or window < row.max_in_flight else None
