@@ -1,5 +1,6 @@
 """Stopping many at once, by a person or by the clock, while others move them."""
 
+import contextlib
 import threading
 from datetime import timedelta
 from decimal import Decimal
@@ -258,6 +259,66 @@ def test_what_is_asked_to_stop_while_its_worker_writes_is_asked_in_another_call(
         assert hands.kill_all() == []
 
     assert [row.id for row in hands.kill_all()] == [job_id]
+
+
+@pytest.mark.parametrize("comes_first", ["worker", "person"])
+def test_a_kill_and_a_success_at_once_keep_the_picture(hands, comes_first):
+    """Whoever comes second waits for the row, and finds what the first one did."""
+    [job_id] = hands.queue()
+    claim, attempt_id = hands.end(job_id)
+    said = []
+
+    def finish(session) -> None:
+        transitions.succeed(session, claim, attempt_id, [], Cost(None, is_estimate=False))
+
+    def kill(session) -> None:
+        said.append(transitions.request_kill(session, job_id))
+
+    first, second = (finish, kill) if comes_first == "worker" else (kill, finish)
+
+    def come_second() -> None:
+        with hands.database.transaction() as session:
+            second(session)
+
+    thread = threading.Thread(target=come_second)
+    with hands.database.transaction() as session:
+        first(session)
+        thread.start()
+        _until_somebody_waits(hands.database)
+    thread.join()
+
+    job = hands.look(job_id)
+    how = StopOutcome.FINISHED_FIRST if comes_first == "person" else None
+    assert (job.outcome, job.stopped_how, said) == (Outcome.SUCCEEDED, how, [comes_first == "person"])
+
+
+@pytest.mark.parametrize("comes_first", ["worker", "person"])
+def test_a_cancel_and_an_accept_at_once_leave_one_of_the_two(hands, worker_id, comes_first):
+    [job_id] = hands.queue()
+    claim = hands.dispatch(job_id)
+    said = []
+
+    def accept(session) -> None:
+        transitions.accept(session, claim, worker_id)
+        said.append("accepted")
+
+    def cancel(session) -> None:
+        said.append("cancelled" if transitions.cancel(session, job_id) else "runs")
+
+    first, second = (accept, cancel) if comes_first == "worker" else (cancel, accept)
+
+    def come_second() -> None:
+        with contextlib.suppress(StaleTransition), hands.database.transaction() as session:
+            second(session)
+
+    thread = threading.Thread(target=come_second)
+    with hands.database.transaction() as session:
+        first(session)
+        thread.start()
+        _until_somebody_waits(hands.database)
+    thread.join()
+
+    assert said == (["accepted", "runs"] if comes_first == "worker" else ["cancelled"])
 
 
 @pytest.mark.parametrize("is_held_by_a_worker", [True, False])
