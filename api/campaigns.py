@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from api import accounts
 from api.accounts import Account, Books
+from api.affording import why_not_afforded
 from api.dependencies import NativeProject, Services, ServicesOf
 from api.errors import Problem, faulty_field
 from api.market import NotExpressible, NotSold
@@ -44,7 +45,7 @@ from models.allowances import Allowance
 from models.campaign import Campaign
 from models.project import Project
 from models.transitions import NewJob
-from models.usage import Usage
+from models.usage import Usage, left_usd
 
 router = APIRouter(
     prefix="/api/campaigns",
@@ -213,19 +214,42 @@ def _answers(
                 one,
                 used[one.id],
                 notice_of_campaign(one, used[one.id], project, of_project)
-                or _why_its_head_waits(session, services, one, used[one.id]),
+                or _why_its_head_waits(
+                    session,
+                    services,
+                    one,
+                    used[one.id],
+                    (
+                        left_usd(one, used[one.id]),
+                        None if of_project is None else left_usd(project, of_project),
+                    ),
+                ),
             ),
         )
         for one in campaigns
     ]
 
 
-def _why_its_head_waits(session: Session, services: Services, campaign: Campaign, used: Usage) -> str | None:
-    """Why the next of its jobs is not sent, when none of them is in flight; None when it is about to be."""
+def _why_its_head_waits(
+    session: Session, services: Services, campaign: Campaign, used: Usage, purses: Sequence[Decimal | None]
+) -> str | None:
+    """Why the next of its jobs is not sent, when none of them is in flight; None when it is about to be.
+
+    Args:
+        session: the unit of work.
+        services: for what can be bought.
+        campaign: which.
+        used: by it.
+        purses: what is left of the budgets that pay for it; None for any sum.
+    """
     if used.in_flight or not used.waiting:
         return None
     head = usage.head_of_campaign(session, campaign.project_id, campaign.id)
-    return None if head is None else why_it_waits(session, services.market, head)
+    if head is None:
+        return None
+    left = [one for one in purses if one is not None]
+    told = why_not_afforded(session, services.market, head, min(left)) if left else None
+    return told or why_it_waits(session, services.market, head)
 
 
 def _answer(

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from models import allowances
+from models import allowances, provider_rules
 from models.breaker import Breaker
 from models.job import Job
 
@@ -303,6 +303,41 @@ def test_a_campaign_of_which_nothing_is_in_flight_says_why_its_next_job_waits(
         )
 
     assert "sandbox is left alone until" in client.get(campaign).json()["notice"]
+
+
+def test_a_budget_too_small_for_the_next_job_says_so(client, campaign, add, all_vendors, database):
+    add(1)
+    with database.transaction() as session:
+        for name in ("wiro", "vtrix"):
+            provider_rules.change(session, name, MODEL, {"price_usd": Decimal("0.05")})
+
+    short = client.patch(campaign, json={"budget_usd": "0.03"}).json()["notice"]
+    enough = client.patch(campaign, json={"budget_usd": "0.04"}).json()["notice"]
+
+    assert short == (
+        "$0.03 of the budget is left and the next job costs $0.04: nothing new is sent until it is raised."
+    )
+    assert enough is None
+
+
+@pytest.mark.usefixtures("all_vendors")
+def test_a_projects_budget_too_small_for_the_next_job_says_so_too(client, campaign, add, project, database):
+    add(1)
+    with database.transaction() as session:
+        allowances.change_project(session, project.id, {"budget_usd": Decimal("0.01")})
+
+    assert client.get(campaign).json()["notice"].startswith("$0.01 of the budget is left")
+
+
+def test_a_price_that_nobody_knows_stops_a_budget_and_says_so(client, campaign, all_vendors):
+    row = {"custom_id": "a", "model": MODEL, "parameters": {"prompt": "x"}, "provider": "vtrix"}
+    client.post(f"{campaign}/jobs", json={"rows": [row]})
+
+    free = client.get(campaign).json()["notice"]
+    told = client.patch(campaign, json={"budget_usd": "10"}).json()["notice"]
+
+    assert free is None
+    assert "what a job costs at vtrix is unknown" in told
 
 
 # --- the project -----------------------------------------------------------------------------------

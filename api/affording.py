@@ -1,0 +1,53 @@
+"""Whether a budget still pays for the next job, priced as the dispatcher prices it."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from sqlalchemy.orm import Session
+
+from api.market import Market
+from api.schemas import plain_usd
+from catalogue import Offer, UnknownModel
+from models import limits
+from models.job import Job
+from models.limit import WHOLE
+
+
+def why_not_afforded(session: Session, market: Market, job: Job, left_usd: Decimal) -> str | None:
+    """A sentence for people; None when somebody who may make the job's picture does it for what is left."""
+    prices = _prices(session, job, _offers(market, job))
+    known = [usd for usd in prices.values() if usd is not None]
+    if not prices or any(usd <= left_usd for usd in known):
+        return None
+    if known:
+        return (
+            f"${plain_usd(left_usd)} of the budget is left and the next job costs ${plain_usd(min(known))}: "
+            "nothing new is sent until it is raised."
+        )
+    return (
+        f"There is a budget, and what a job costs at {' or '.join(prices)} is unknown: nothing new is sent "
+        "until the operator sets a price there."
+    )
+
+
+def _offers(market: Market, job: Job) -> Sequence[Offer]:
+    """Those that are on and may make it."""
+    try:
+        spec = market.catalogue.find(job.model_slug)
+    except UnknownModel:  # the job is older than the model's removal from the catalogue
+        return []
+    may = set(market.sellers(spec)) - set(job.excluded)
+    wanted = may if job.wanted_providers is None else may & set(job.wanted_providers)
+    return [offer for offer in spec.offers if offer.provider in wanted]
+
+
+def _prices(session: Session, job: Job, offers: Sequence[Offer]) -> dict[str, Decimal | None]:
+    """By provider: the catalogue's, else the operator's, else the highest of late; None where unknown."""
+    rows, highest = limits.limits(session), limits.highest_costs(session)
+    prices: dict[str, Decimal | None] = {}
+    for offer in offers:
+        key = (offer.provider, job.model_slug)
+        told = [rows[one].price_usd for one in (key, (offer.provider, WHOLE)) if one in rows]
+        known = (offer.price(job.parameters), *told, highest.get(key))
+        prices[offer.provider] = next((usd for usd in known if usd is not None), None)
+    return prices
