@@ -12,9 +12,13 @@ from typing import Any
 import httpx
 
 from chaos.house import House
-from chaos.schedule import CAMPAIGNS, PROJECTS, Burst, Order, Plan, Wish, WishKind
+from chaos.orders import Burst, Order, Wish, WishKind
+from chaos.schedule import Plan
+from chaos.size import CAMPAIGNS, PROJECTS
 
 TRY_AGAIN_S = 0.3
+ENDED_IN_VAIN = {"outcome": "failed,killed,expired,cancelled"}
+
 LAST_TRIES_S = 20.0
 """After the faults, so long callers still try to get rid of what nobody took."""
 
@@ -147,6 +151,10 @@ class Callers:
             case WishKind.CANCEL_CAMPAIGN | WishKind.KILL_CAMPAIGN:
                 how = "cancel" if wish.kind is WishKind.CANCEL_CAMPAIGN else "kill"
                 _ask_to_stop(client, f"/api/campaigns/{self._campaign(client, wish)['id']}/{how}")
+            case WishKind.RETRY:
+                ids = self._found(client, ENDED_IN_VAIN, wish, 5 * wish.count)
+                if ids:
+                    _answer(client.post("/api/jobs/retry", json={"ids": ids}))
             case WishKind.PAUSE:
                 self._pause_one(client, wish)
 
@@ -169,7 +177,10 @@ class Callers:
         """Some jobs that wait, or run."""
         waits = wish.kind in {WishKind.CANCEL, WishKind.CANCEL_LIST}
         statuses = "task_queue" if waits else "task_start,task_output,task_assign,task_postprocess_start"
-        found = _answer(client.get("/api/jobs", params={"status": statuses, "limit": 100}))["jobs"]
+        return self._found(client, {"status": statuses}, wish, count)
+
+    def _found(self, client: httpx.Client, which: Mapping[str, str], wish: Wish, count: int) -> list[int]:
+        found = _answer(client.get("/api/jobs", params={**which, "limit": 100}))["jobs"]
         first = int(wish.pick * len(found))
         return [job["id"] for job in found[first : first + count]]
 
@@ -200,5 +211,6 @@ def _body(order: Order, prompt: str) -> dict[str, object]:
         "parameters": parameters,
         "on_unknown": order.on_unknown,
         "priority": order.priority,
+        **order.in_time,
         **wanted,
     }

@@ -14,8 +14,8 @@ import psycopg
 import redis
 
 import simulator
+from chaos.faults import Fault, Kind
 from chaos.house import House
-from chaos.schedule import Fault, Kind
 
 OURS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'darkroom' AND pid <> pg_backend_pid()"
 

@@ -15,9 +15,9 @@ import httpx
 import psutil
 
 import settings
-from chaos import schedule
+from chaos import size as sizes
 from chaos.disks import Disk, disk
-from chaos.schedule import Size
+from chaos.size import Size
 from cli import children, embedded
 from cli import home as homes
 from cli.supervisor import Child, Supervisor
@@ -172,9 +172,9 @@ def _forgetful(child: Child, folder: Path, loses: threading.Event) -> Child:
 
 def _workers(size: Size, database_url: str, env: Mapping[str, str]) -> Iterator[Child]:
     """Several of each, each with a name of its own."""
-    for role in schedule.remotes(size):
+    for role in sizes.remotes(size):
         yield _called(role, children.remote_worker(CONCURRENCY, database_url, env), "remote@%h")
-    for role in schedule.controls(size):
+    for role in sizes.controls(size):
         yield _called(role, children.control_worker(database_url, env), "control@%h")
 
 
@@ -187,7 +187,7 @@ def _tenants(database: Database, size: Size) -> list[Tenant]:
     """The projects with their terms, and what an operator has said of the vendors."""
     with database.transaction() as session:
         made = []
-        for number, terms in enumerate(schedule.terms(size)):
+        for number, terms in enumerate(sizes.terms(size)):
             project = create_project(session, f"tenant {number}", AuthMode.SIGNATURE)
             project.weight = terms.weight
             project.max_in_flight = terms.max_in_flight
@@ -198,13 +198,13 @@ def _tenants(database: Database, size: Size) -> list[Tenant]:
                 provider=vendor,
                 model_slug=WHOLE,
                 max_in_flight=most,
-                per_second=schedule.A_SECOND.get(vendor),
+                per_second=sizes.A_SECOND.get(vendor),
             )
-            for vendor, most in schedule.AT_A_TIME.items()
+            for vendor, most in sizes.AT_A_TIME.items()
         )
         session.add_all(
             Limit(provider=vendor, model_slug=slug, price_usd=usd)
-            for (vendor, slug), usd in schedule.PRICES_USD.items()
+            for (vendor, slug), usd in sizes.PRICES_USD.items()
         )
         return [Tenant(one.id, f"{one.api_key}:{one.api_secret}") for one in made]
 

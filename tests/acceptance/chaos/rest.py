@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import simulator
 from chaos.house import House
-from chaos.schedule import VENDORS
+from chaos.size import VENDORS
 from models import breakers
 from models.attempt import Attempt
 from models.attempts import IDENTITY

@@ -16,10 +16,12 @@ import pytest
 import simulator
 from chaos import invariants, schedule
 from chaos.callers import Callers
+from chaos.faults import LONGEST_FREEZE_S
 from chaos.hands import Hands
 from chaos.house import House, house, left_overs
 from chaos.report import Report
 from chaos.rest import Person
+from chaos.size import SHORT, long
 from chaos.watch import Watch
 
 pytestmark = pytest.mark.acceptance
@@ -35,9 +37,9 @@ REST_WITHIN_S = 240.0
 def plan(request) -> schedule.Plan:
     minutes = request.config.getoption("--minutes")
     if minutes is None:
-        return schedule.draw(request.config.getoption("--seed") or USUAL_SEED, schedule.SHORT)
+        return schedule.draw(request.config.getoption("--seed") or USUAL_SEED, SHORT)
     seed = request.config.getoption("--seed") or secrets.randbelow(10**9)
-    return schedule.draw(seed, schedule.long(minutes, request.config.getoption("--jobs")))
+    return schedule.draw(seed, long(minutes, request.config.getoption("--jobs")))
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def tell(capfd):
 
 
 def test_nothing_is_lost_and_nothing_is_paid_twice(plan, request, tmp_path, tell):
-    is_long = plan.size is not schedule.SHORT
+    is_long = plan.size is not SHORT
     report = Report(plan.seed)
     tell(f"\nchaos: seed {plan.seed}, {plan.size}")
 
@@ -93,7 +95,7 @@ def _run(home: House, vendors: simulator.Running, plan: schedule.Plan, report: R
         finally:
             hands.rest()
         report.took_s["faults"] = time.monotonic() - start_s
-        home.until(callers.is_done, schedule.LONGEST_FREEZE_S + 30)
+        home.until(callers.is_done, LONGEST_FREEZE_S + 30)
         callers.end()
     report.figures |= {"done to it": hands.done, "missed": hands.missed, "callers": callers.did}
     report.figures["looks meanwhile"] = {"all": watch.looks}

@@ -2,7 +2,9 @@
 
 import pytest
 
-from chaos.schedule import SHORT, VENDOR_FAULTS, Kind, draw, long
+from chaos.faults import VENDOR_FAULTS, Kind
+from chaos.schedule import draw
+from chaos.size import SHORT, long
 from simulator.faults import Fault as SimulatedFault
 
 LONG = long(minutes=15, jobs=5000)
