@@ -27,6 +27,9 @@ _SIGNALS = {
 }
 """Whom a kind strikes, and with what; else the fault's target, with SIGKILL."""
 
+PATIENCE_S = 6.0
+"""Whom it strikes may be between two lives: it is tried again for so long."""
+
 
 @dataclass
 class Hands:
@@ -47,6 +50,7 @@ class Hands:
     _next: int = 0
     _undo: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _order: itertools.count = field(default_factory=itertools.count)
+    _missed: list[Fault] = field(default_factory=list)
     _at_vendors: list[Fault] = field(default_factory=list)
 
     def work(self, now_s: float) -> list[Fault]:
@@ -57,10 +61,12 @@ class Hands:
         while self._next < len(self.faults) and self.faults[self._next].at_s <= now_s:
             due.append(self.faults[self._next])
             self._next += 1
-        for fault in due:
-            was_done = self._do(fault)
-            (self.done if was_done else self.missed)[_called(fault)] += 1
-        return due
+        struck = [fault for fault in (*self._missed, *due) if self._do(fault)]
+        self.done.update(_called(fault) for fault in struck)
+        left = [fault for fault in (*self._missed, *due) if fault not in struck]
+        self._missed = [fault for fault in left if now_s < fault.at_s + PATIENCE_S]
+        self.missed.update(_called(fault) for fault in left if fault not in self._missed)
+        return struck
 
     def rest(self) -> None:
         """Undo all that is not undone: nothing goes wrong any more."""

@@ -120,7 +120,7 @@ def wishes(chance: Random, size: Size) -> list[Wish]:
     return [
         Wish(
             at_s,
-            chance.choice((*OFTEN * 3, *WishKind)),
+            chance.choice((*OFTEN * 5, *WishKind)),
             round(chance.random(), 3),
             chance.choice((1, 1, 1, 3)),
         )
