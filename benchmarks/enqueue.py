@@ -30,7 +30,7 @@ from models.transitions import NewJob
 MODEL = "black-forest-labs/flux-pro-1-1"
 PROMPT = "a lighthouse on a cliff at dusk, seen from the sea, oil on canvas"
 CALL = 10_000
-"""Jobs of one call, each a unit of work, as many as the API takes in one."""
+"""Jobs of one call, each a unit of work."""
 
 _names = count(1)
 

@@ -21,7 +21,7 @@ from storage import Storage, StorageError
 from workers import inputs, keeping
 
 TIDY_FOR_S = 2.0
-"""The control queue has other work each second; this is enough for tens of millions of jobs a day."""
+"""The control queue has other work each second; this is enough for millions of jobs a day."""
 
 JOBS_AT_ONCE = 500
 """Five thousand events: some tens of milliseconds."""
