@@ -20,8 +20,9 @@ from cli.supervisor import Child
 
 Environment = Mapping[str, str]
 
-DRAIN_S = 10.0
-"""Workers may finish what they hold for this long; what they do not finish is resumed at the next start."""
+DRAIN_S = 45.0
+"""Workers end within a second or two, unless a purchase is on its way: so long may the connection and the
+vendor's answer take.  Killed in the middle, nobody could say whether it was bought."""
 
 _SEEN_LATELY = """
     SELECT FROM workers

@@ -7,6 +7,7 @@ import time
 
 from celery import Task, shared_task
 from celery.exceptions import Ignore, Retry
+from celery.worker import state
 from sqlalchemy.exc import SQLAlchemyError
 
 import broker
@@ -43,7 +44,7 @@ def generate_job(self: Task, *, job_id: int, claim: int, model: str, provider: s
     one who waits: the steps are asked to stop, and do so at a safe point.
     """
     here = process.this_one()
-    finish = _Steps(here, Claim(job_id, claim)).run_beside()
+    finish = _Steps(here, Claim(job_id, claim), self.request.id).run_beside()
     here.bench.broker.ring()  # a slot is free
     logger.info(
         "Left a job.",
@@ -63,9 +64,10 @@ def generate_job(self: Task, *, job_id: int, claim: int, model: str, provider: s
 class _Steps:
     """A job's steps, on the list of what runs here for exactly as long as they run."""
 
-    def __init__(self, here: Process, claim: Claim) -> None:
+    def __init__(self, here: Process, claim: Claim, task_id: str) -> None:
         self._here = here
         self._claim = claim
+        self._task_id = task_id
         self._stop = here.running.add(claim)
         self._ended = threading.Event()
         self._finish = Finish(Ending.LOST, "the steps broke; see the log")
@@ -81,9 +83,15 @@ class _Steps:
             try:
                 self._ended.wait()
             except BaseException:  # noqa: BLE001 - GreenletExit and SystemExit: how Celery's pools kill a task
-                logger.info("Was revoked.", extra={"event": "revoked", "job_id": self._claim.job_id})
-                self._stop.ask(StopReason.KILLED)
+                reason = self._reason()
+                fields = {"event": "interrupted", "job_id": self._claim.job_id, "reason": reason}
+                logger.info("Was interrupted.", extra=fields)
+                self._stop.ask(reason)
         return self._finish
+
+    def _reason(self) -> StopReason:
+        """Celery stops a revoked task and, when it quits, every task, in one and the same way."""
+        return StopReason.KILLED if self._task_id in state.revoked else StopReason.SHUTDOWN
 
     def _run(self) -> None:
         here = self._here
