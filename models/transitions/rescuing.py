@@ -1,12 +1,15 @@
 """The sweep: jobs are taken out of hands that cannot hold them any more; and what such hands say later."""
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func
+from sqlalchemy import ColumnElement, Row, SQLColumnExpression, func, literal, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from models import attempts, lifecycle
 from models.attempt import Attempt
+from models.event import JobEvent
 from models.job import Job
 from models.lifecycle import (
     MAX_WORKER_DEATHS,
@@ -16,6 +19,9 @@ from models.lifecycle import (
     Status,
 )
 from models.transitions.moving import BACK_WITH_ATTEMPT, BACK_WITHOUT_ATTEMPT, move
+
+_DEATHS = r"^worker .* was (killed|silent)$|^its steps broke"
+"""The reasons for which `rescue` was called, in the ledger."""
 
 
 def give_back(session: Session, whose: ColumnElement[bool], reason: str) -> list[Row[Any]]:
@@ -43,7 +49,7 @@ def rescue(session: Session, whose: ColumnElement[bool], reason: str) -> list[Ro
         outcome=Outcome.FAILED,
         finished_at=func.clock_timestamp(),
         error_code="quarantined",
-        error_message=f"{MAX_WORKER_DEATHS} workers died while they ran this job; it is not run again",
+        error_message=_story(reason),
     )
     if quarantined:
         # Nobody will take these over: what was sent may have cost money.
@@ -58,6 +64,24 @@ def rescue(session: Session, whose: ColumnElement[bool], reason: str) -> list[Ro
         **BACK_WITH_ATTEMPT,
     )
     return quarantined + rescued
+
+
+def _story(last_reason: str) -> ColumnElement[str]:
+    """SQL: which workers died with the job, how, and when."""
+    death = JobEvent.reason + " at " + _said(JobEvent.at)
+    earlier = (
+        select(func.string_agg(death, aggregate_order_by(literal("; "), JobEvent.seq)))
+        .where(JobEvent.job_id == Job.id, JobEvent.reason.regexp_match(_DEATHS))
+        .correlate(Job)
+        .scalar_subquery()
+    )
+    last = literal(f"{last_reason} at ") + _said(func.clock_timestamp())
+    whole = literal(f"{MAX_WORKER_DEATHS} workers died while they ran this job; it is not run again: ")
+    return whole + func.concat_ws("; ", earlier, last)
+
+
+def _said(at: SQLColumnExpression[datetime]) -> ColumnElement[str]:
+    return func.to_char(func.timezone("UTC", at), 'YYYY-MM-DD HH24:MI:SS "UTC"')
 
 
 def record_unbought(session: Session, attempt_id: int, why: str) -> bool:
