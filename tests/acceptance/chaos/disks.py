@@ -23,6 +23,7 @@ class Disk:
     def __init__(self, folder: Path, *, is_mounted: bool) -> None:
         self.folder = folder
         self.is_mounted = is_mounted
+        self._aside: list[Path] = []
 
     @property
     def can_be_full(self) -> bool:
@@ -30,20 +31,29 @@ class Disk:
         return self.is_mounted
 
     def fill(self) -> None:
-        """From now on nothing more can be written."""
+        """From now on nothing more can be written; safe to call twice."""
         if self.is_mounted:
             _resize(self.folder, f"{_used_kib(self.folder) + SLACK_KIB}k")
-        elif self.folder.is_dir():
-            self.folder.rename(_aside(self.folder))
-            self.folder.write_text("in the way\n")
+        while not self.is_mounted and self.folder.is_dir():
+            self._put_aside()
+
+    def _put_aside(self) -> None:
+        """A file in the folder's place, unless a worker is quicker and makes a new folder there."""
+        self._aside.append(self.folder.with_name(f"{self.folder.name}.aside-{len(self._aside)}"))
+        self.folder.rename(self._aside[-1])
+        with contextlib.suppress(FileExistsError, IsADirectoryError):
+            self.folder.open("x").close()
 
     def free(self) -> None:
         """There is room again; safe to call twice."""
         if self.is_mounted:
             _resize(self.folder, f"{ROOM_MIB}m")
-        elif self.folder.is_file():
+        if self._aside:
             self.folder.unlink()
-            _aside(self.folder).rename(self.folder)
+            for folder in self._aside:
+                shutil.copytree(folder, self.folder, dirs_exist_ok=True)
+                shutil.rmtree(folder)
+            self._aside.clear()
 
 
 @contextlib.contextmanager
@@ -73,7 +83,3 @@ def _resize(folder: Path, size: str) -> None:
 def _used_kib(folder: Path) -> int:
     found = os.statvfs(folder)
     return (found.f_blocks - found.f_bfree) * found.f_frsize // 1024
-
-
-def _aside(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.aside")

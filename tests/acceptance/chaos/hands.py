@@ -125,7 +125,8 @@ class Hands:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.resume()
 
-        self._later(fault, thaw)
+        if frozen:
+            self._later(fault, thaw)
         return bool(frozen)
 
     def _later(self, fault: Fault, undo: Callable[[], None]) -> None:
