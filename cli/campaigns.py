@@ -118,7 +118,7 @@ def list_campaigns(ctx: click.Context, *, as_json: bool) -> None:
             f"{one['total']:,}",
             usd(one["cost_usd"], is_estimate=one["cost_is_estimate"]),
             str(_tally(one)),
-            Text("paused" if one["paused_at"] else "stands still" if one["notice"] else "", "yellow"),
+            Text(_how_it_stands(one), "yellow"),
         )
     if campaigns:
         to_stdout().print(rows)
@@ -138,6 +138,7 @@ def show(ctx: click.Context, *, name: str, as_json: bool) -> None:
         return
     counts = [(word, f"{count:,}") for word, count in sorted(found["counts"].items())]
     counts += [("of these held", f"{found['held']:,}")] if found["held"] else []
+    counts += [("is being", f"{found['stop_as']}")] if found["stop_as"] else []
     counts += [("tried again", f"{found['retried']:,}")] if found["retried"] else []
     about = [("campaign", found["name"]), ("id", found["id"]), ("created", when(found["created_at"]))]
     console = to_stdout()
@@ -161,6 +162,12 @@ for command in (
     retrying.retry_failed,
 ):
     campaign.add_command(command)
+
+
+def _how_it_stands(campaign: Campaign) -> str:
+    if campaign["stop_as"]:
+        return "is being stopped"
+    return "paused" if campaign["paused_at"] else "stands still" if campaign["notice"] else ""
 
 
 # --- the steps of a submit, as they are seen -------------------------------------------------------------

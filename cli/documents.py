@@ -207,7 +207,7 @@ class Project(Standing):
 class Campaign(Standing):
     """Many jobs under one name; `counts` has living jobs by status, ended ones by outcome.
 
-    `held` ones are counted in `task_queue` too.
+    `held` ones are counted in `task_queue` too.  `stop_as`: it is being stopped.
     """
 
     id: str
@@ -215,6 +215,7 @@ class Campaign(Standing):
     created_at: str
     total: int
     counts: dict[str, int]
+    stop_as: str | None
     held: int
     retried: int
     pictures: int

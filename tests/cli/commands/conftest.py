@@ -295,6 +295,7 @@ class FakeServer:
         places = [job["outcome"] or job["status"] for job in newest]
         counts = {place: places.count(place) for place in set(places)}
         costs = {
+            "stop_as": campaign.get("stop_as"),
             "held": sum(job["held_at"] is not None for job in self.jobs.values()),
             "retried": sum(job["retry_of"] is not None for job in self.jobs.values()),
             "pictures": sum(len(job["outputs"]) for job in self.jobs.values()),

@@ -139,3 +139,13 @@ def test_some_of_a_campaign_are_a_filter(darkroom, server, campaign, stop):
 
 def test_an_unknown_campaign_is_exit_2(darkroom):
     assert darkroom("campaign", "kill", "nobody", "--yes").exit_code == 2
+
+
+@pytest.mark.usefixtures("campaign")
+def test_a_campaign_that_is_being_stopped_says_so(darkroom, server):
+    server.campaigns["c1"]["stop_as"] = "killed"
+
+    assert "is being stopped" in " ".join(darkroom("campaign", "list").stdout.split())
+    assert ["is", "being", "killed"] in [
+        line.split() for line in darkroom("campaign", "show", "c1").stdout.splitlines()
+    ]
