@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
-from api import resolving, stopping
+from api import places, resolving, stopping
 from api.dependencies import NativeProject, Services, ServicesOf
 from api.errors import Problem
 from api.filters import campaign_id_of, id_after, invalid
@@ -175,10 +175,11 @@ def show(job_name: str, project: NativeProject, services: ServicesOf) -> JobDeta
         job = _job(session, project.id, job_name)
         around = settings_of(session, [job])[job.id]
         waits = why_it_waits(session, services.market, job)
+        place = places.place_of(session, services.market, job)
         return job_detail(
             services,
             job,
-            dataclasses.replace(around, waits=waits),
+            dataclasses.replace(around, waits=waits, place=place),
             queries.attempts(session, job.id),
             queries.outputs(session, job.id),
         )

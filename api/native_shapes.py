@@ -16,6 +16,7 @@ from api.schemas import (
     JobError,
     JobUrls,
     OutputAnswer,
+    QueueAnswer,
     plain_usd,
 )
 from api.wiro_shapes import file_url
@@ -38,12 +39,14 @@ class Setting:
         held_at: the provider whose answer was lost; None unless it is held.
         waits: why nobody takes it just now; None when that was not asked, or is not so.
         retried_as: the job that tries it again; None when none does.
+        place: its place in the queue; None when that was not asked, or it is in none.
     """
 
     campaign: UUID | None = None
     held_at: str | None = None
     waits: str | None = None
     retried_as: int | None = None
+    place: QueueAnswer | None = None
 
 
 ALONE = Setting()
@@ -65,6 +68,7 @@ def job_detail(
     """One job with its attempts and files."""
     return JobDetail(
         **_job_fields(services, job, around),
+        queue=around.place,
         attempts=[_attempt(attempt) for attempt in attempts],
         outputs=[_output(services, stored) for stored in outputs],
     )

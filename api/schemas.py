@@ -499,9 +499,29 @@ class OutputAnswer(Answer):
     ]
 
 
+class QueueAnswer(Answer):
+    """A waiting job's place in the queue.
+
+    `position` counts its own lane: the jobs of its project, of its campaign or of none, and of its priority.
+    `ahead` are those that go before it in all, as projects and lanes take turns now.
+    """
+
+    position: Annotated[int | None, Field(description="1 goes next in its lane; null while it is in none.")]
+    is_at_least: Annotated[bool, Field(description="There may be more before it: only so many were counted.")]
+    ahead: int | None
+    wait_s: Annotated[
+        float | None,
+        Field(
+            description="Estimated seconds until it is handed out; null when nobody can know: see `reason`."
+        ),
+    ]
+    reason: Annotated[str | None, Field(description="Why there is no estimate.")]
+
+
 class JobDetail(JobAnswer):
     """One job with all that was done for it."""
 
+    queue: Annotated[QueueAnswer | None, Field(description="Its place; null unless it waits for its turn.")]
     attempts: list[AttemptAnswer]
     outputs: list[OutputAnswer]
 

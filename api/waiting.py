@@ -24,19 +24,19 @@ def why_it_waits(session: Session, market: Market, job: Job) -> str | None:
     # What is begun is gone on with: an open attempt passes every breaker.
     if any(attempt.state in OPEN_ATTEMPTS for attempt in queries.attempts(session, job.id)):
         return None
-    candidates = _candidates(session, market, job)
+    names = candidates(session, market, job)
     now = session.execute(select(func.clock_timestamp())).scalar_one()
     shut = {
         one.provider: one
         for one in queries.breakers(session)
         if one.model_slug == job.model_slug and _is_shut(one, now)
     }
-    if not candidates or any(name not in shut for name in candidates):
+    if not names or any(name not in shut for name in names):
         return None
-    return _sentence([shut[name] for name in candidates])
+    return _sentence([shut[name] for name in names])
 
 
-def _candidates(session: Session, market: Market, job: Job) -> list[str]:
+def candidates(session: Session, market: Market, job: Job) -> list[str]:
     """The providers that may get a new attempt of the job some time."""
     try:
         sold_by = market.sellers(market.catalogue.find(job.model_slug))

@@ -49,8 +49,18 @@ class Attempt(TypedDict):
     error_message: str | None
 
 
+class Queue(TypedDict):
+    """A waiting job's place; `reason` is why nobody can say how long it waits."""
+
+    position: int | None
+    is_at_least: bool
+    ahead: int | None
+    wait_s: float | None
+    reason: str | None
+
+
 class Job(TypedDict):
-    """One request to generate; attempts and outputs come only with a single job.
+    """One request to generate; attempts, outputs and its place come only with a single job.
 
     `notice` is what has to be said beside the provider's name; `at_stake_usd` what
     a request may have cost whose answer was lost.
@@ -84,6 +94,7 @@ class Job(TypedDict):
     cost_is_estimate: bool
     error: Trouble | None
     stopped_how: str | None
+    queue: NotRequired[Queue | None]
     attempts: NotRequired[list[Attempt]]
     outputs: NotRequired[list[Output]]
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cli import pictures, sending
 from cli.client import PATIENCE_S, Client, Refused
-from cli.documents import Event, Job, Output
+from cli.documents import Event, Job, Output, Queue
 from cli.options import buying_options, file_option, json_option, opened, parameter_option
 from cli.rendering import (
     facts,
@@ -326,6 +326,20 @@ def _price(at_stake_usd: str | None) -> str:
 # --- showing one ---------------------------------------------------------------------------------------
 
 
+def _in_the_queue(queue: Queue | None) -> str | None:
+    """Its place, and how long it will probably wait."""
+    if queue is None:
+        return None
+    at_least = "at least " if queue["is_at_least"] else ""
+    told = [
+        None if queue["position"] is None else f"{at_least}number {queue['position']:,} in its lane",
+        None if queue["ahead"] is None else f"{at_least}{queue['ahead']:,} go before it",
+        None if queue["wait_s"] is None else f"about {queue['wait_s']:,.0f} s",
+        queue["reason"],
+    ]
+    return "; ".join(filter(None, told))
+
+
 def _job_facts(job: Job) -> list[tuple[str, str | Text]]:
     error = job["error"]
     rows: list[tuple[str, str | Text | None]] = [
@@ -335,6 +349,7 @@ def _job_facts(job: Job) -> list[tuple[str, str | Text]]:
         ("model", job["model"]),
         ("provider", job["provider"]),
         ("", job["notice"]),
+        ("in the queue", _in_the_queue(job.get("queue"))),
         ("wanted", _wanted(job)),
         *((f"not {name}", reason) for name, reason in job["excluded"].items()),
         ("route", job["route"]),

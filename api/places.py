@@ -1,0 +1,155 @@
+"""A waiting job's place in the queue, and how long it will probably wait; or why nobody can know.
+
+It reads what the dispatcher goes by and decides nothing.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+import providers
+from api import waiting
+from api.market import Market
+from api.schemas import QueueAnswer
+from broker import queue_of
+from models import limits, positions, queries
+from models.job import Job
+from models.lifecycle import SUSPECT_DEATHS, OfferKey, Status
+from models.limit import WHOLE, Limit
+from models.positions import Position
+from models.scopes import campaign_scope, project_scope
+
+FADING_S = 60.0
+"""As `workers.fairness` lets what a lane had lately fade."""
+
+SLOWEST_RATE_PER_S = 1 / 600
+"""A lane that had less than a job in ten minutes has no rate that says anything."""
+
+
+def place_of(session: Session, market: Market, job: Job) -> QueueAnswer | None:
+    """Its place; None unless it waits in the queue."""
+    if job.status is not Status.QUEUE or job.dispatched_at is not None or job.kill_requested_at is not None:
+        return None
+    now = session.execute(select(func.clock_timestamp())).scalar_one()
+    apart = _why_it_is_in_no_turn(job, now)
+    if apart is not None:
+        return QueueAnswer(position=None, is_at_least=False, ahead=None, wait_s=None, reason=apart)
+    where = positions.position(session, job)
+    reason = next(_why_nobody_knows(session, market, job, now), None)
+    wait_s = None if reason is not None else _wait_s(session, market, job, where, now)
+    if reason is None and wait_s is None:
+        reason = "Nothing like it was made lately, so nobody knows how long that takes."
+    return QueueAnswer(
+        position=where.in_lane + 1,
+        is_at_least=where.is_at_least,
+        ahead=where.ahead,
+        wait_s=None if wait_s is None else round(wait_s, 1),
+        reason=reason,
+    )
+
+
+def _why_it_is_in_no_turn(job: Job, now: datetime) -> str | None:
+    if job.held_at is not None:
+        return "It waits until somebody resolves it."
+    if not job.is_due and job.run_at > now:
+        return f"It waits until {_moment(job.run_at)} before it is tried again."
+    if job.worker_deaths >= SUSPECT_DEATHS:
+        return "Workers died with it, so it runs when no other such job does."
+    if job.open_provider is not None:
+        return f"It was begun at {job.open_provider} and goes on there as soon as a worker is free."
+    return None
+
+
+def _why_nobody_knows(session: Session, market: Market, job: Job, now: datetime) -> Iterator[str]:
+    """What keeps it from its turn for a time that nobody knows."""
+    used = limits.in_use(session)
+    campaign_ids = [] if job.campaign_id is None else [job.campaign_id]
+    terms = limits.terms(session, [job.project_id], campaign_ids)
+    for who, scope in (
+        ("project", project_scope(job.project_id)),
+        ("campaign", campaign_scope(job.campaign_id or 0)),
+    ):
+        one = terms.get(scope)
+        if one is None:
+            continue
+        if one.is_paused:
+            yield f"Its {who} is paused."
+        mine = [
+            use for use in used if scope in {project_scope(use.project_id), campaign_scope(use.campaign_id)}
+        ]
+        reserved = sum((use.reserved_usd for use in mine), Decimal(0))
+        if one.left_usd is not None and one.left_usd - reserved <= 0:
+            yield f"The budget of its {who} is spent."
+    names = waiting.candidates(session, market, job)
+    if not names:
+        yield "Nobody who is on sells it to this job."
+    shut = waiting.why_it_waits(session, market, job)
+    if shut is not None:
+        yield shut
+    rows = limits.limits(session)
+    closed = [why for name in names if (why := _why_closed(rows, (name, job.model_slug), now)) is not None]
+    if names and len(closed) == len(names):
+        yield "; ".join(closed) + "."
+    capacity = queries.capacity(session)
+    if not any(capacity[queue_of(name)] for name in names):
+        yield "No worker is alive that could take it."
+
+
+def _why_closed(rows: dict[OfferKey, Limit], offer: OfferKey, now: datetime) -> str | None:
+    """Why nothing new goes to an offer now."""
+    name, _ = offer
+    whole = rows.get((name, WHOLE))
+    if limits.is_paused(rows, offer):
+        return f"{name} is paused"
+    if whole is not None and whole.quiet_until is not None and limits.is_quiet(whole, now):
+        return f"{name} asked to be left alone until {_moment(whole.quiet_until)}"
+    return None
+
+
+def _wait_s(session: Session, market: Market, job: Job, where: Position, now: datetime) -> float | None:
+    """From what its lane had lately; before it had any, from free places and how long a picture takes."""
+    lane = positions.lane_of(session, job)
+    if lane is not None:
+        age_s = max(0.0, (now - lane.served_at).total_seconds())
+        rate = lane.recent_jobs * math.exp(-age_s / FADING_S) / FADING_S
+        if rate > SLOWEST_RATE_PER_S:
+            return (where.in_lane + 1) / rate
+    return _wait_by_latency_s(session, waiting.candidates(session, market, job), job, where, now)
+
+
+def _wait_by_latency_s(
+    session: Session, names: Sequence[str], job: Job, where: Position, now: datetime
+) -> float | None:
+    """All who go before it, through the places that there are."""
+    places, free = _places(session, names, now)
+    if where.ahead < free:
+        return 1.0  # the next look of the dispatcher
+    latencies = queries.latencies(session)
+    known = [latencies[name, job.model_slug] for name in names if (name, job.model_slug) in latencies]
+    if not known or not places:
+        return None
+    return (where.ahead - free + 1) * min(known) / places
+
+
+def _places(session: Session, names: Sequence[str], now: datetime) -> tuple[int, int]:
+    """Jobs that those who may make it can have at a time, and how many of these places are free."""
+    rows: Mapping[OfferKey, Limit] = limits.limits(session)
+    used = limits.in_use(session)
+    capacity = queries.capacity(session)
+    slots = sum(capacity[queue] for queue in {queue_of(name) for name in names})
+    busy = sum(use.slots for use in used if queue_of(use.provider) in {queue_of(name) for name in names})
+    places = free = 0
+    for name in names:
+        most = limits.ceiling(rows.get((name, WHOLE)), providers.documented_limit(name), now)
+        taken = sum(use.places for use in used if use.provider == name)
+        places += slots if most is None else most
+        free += slots if most is None else max(0, most - taken)
+    return min(places, slots), max(0, min(free, slots - busy))
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
