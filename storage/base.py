@@ -19,7 +19,13 @@ class StoredFile:
 
 
 class Storage(Protocol):
-    """One place where files are kept.  Every method is safe to call twice and may raise `StorageError`."""
+    """One place where files are kept.  Every method is safe to call twice and may raise `StorageError`.
+
+    Attributes:
+        is_disk: its methods hold up the thread they run in, and touch no socket.
+    """
+
+    is_disk: bool
 
     def put(self, key: str, content: bytes) -> StoredFile:
         """Keep `content` under `key`, in place of what was there; a reader sees the old or the new, whole.

@@ -15,6 +15,8 @@ from storage.errors import BadKey, NotFound, StorageError, Unwritable
 class LocalStorage:
     """Keeps each file at its key under `root`; makes the folders it needs."""
 
+    is_disk = True
+
     def __init__(self, root: Path) -> None:
         self._root = root
 

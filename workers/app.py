@@ -15,10 +15,12 @@ from models import transitions
 from models.job import Job
 from settings import load
 from workers import process
+from workers.events import BufferedEvents
 from workers.heartbeat import Identity
 
 app = broker.create_app(load().require_redis_url())
 app.conf.imports = ("workers.tasks",)
+app.steps["consumer"].add(BufferedEvents)
 app.set_current()
 
 

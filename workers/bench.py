@@ -18,6 +18,7 @@ from providers.base import Provider
 from providers.http import Wire
 from settings import Settings
 from storage.base import Storage
+from workers.breakers import WellOffers
 from workers.pace import Pace
 from workers.scribe import Scribe
 
@@ -37,6 +38,8 @@ class Bench:
         private_hosts: hosts that whoever runs Darkroom lets callers name although they are private.
         pace: waits for a request's place in time, where a provider has a limit per second.
         hands: as many as there may be jobs with pictures in memory.
+        well: the offers that were well a moment ago.
+        scribe: writes what its jobs have to write, together.
     """
 
     database: Database
@@ -48,6 +51,7 @@ class Bench:
     private_hosts: Collection[str]
     pace: Pace
     hands: threading.BoundedSemaphore = field(default_factory=partial(threading.BoundedSemaphore, HANDS))
+    well: WellOffers = field(default_factory=WellOffers)
     scribe: Scribe = field(init=False)
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
 """The breakers that all workers share: rows in Postgres, changed by what `workers.breaker` decides."""
 
 import logging
+import time
 from collections.abc import Mapping
 
 from sqlalchemy import func, select, update
@@ -15,7 +16,34 @@ from workers.breaker import Breaker, Passage, Sign, after, passage, probing
 
 MOST_OF_A_REASON = 500
 
+WELL_FOR_S = 1.0
+"""So long a process takes for granted that an offer that brought pictures is well."""
+
 logger = logging.getLogger("darkroom.breakers")
+
+
+class WellOffers:
+    """The offers of which this process has just heard that they are well: that need not be told again.
+
+    Five failures open a breaker and one success forgives them, so a second more or less
+    is nothing to either; a breaker that is open is not tried again before fifteen.
+    """
+
+    def __init__(self) -> None:
+        """None."""
+        self._until_s: dict[OfferKey, float] = {}
+
+    def has(self, offer: OfferKey) -> bool:
+        """Whether it was, a moment ago."""
+        return time.monotonic() < self._until_s.get(offer, 0.0)
+
+    def add(self, offer: OfferKey) -> None:
+        """It has been told that it is."""
+        self._until_s[offer] = time.monotonic() + WELL_FOR_S
+
+    def remove(self, offer: OfferKey) -> None:
+        """It gave trouble."""
+        self._until_s.pop(offer, None)
 
 
 def tell(database: Database, provider: str, model_slug: str, sign: Sign, reason: str) -> None:

@@ -92,7 +92,11 @@ def tell_success(work: Work) -> None:
     A ticket alone says too little: who takes everything and finishes nothing must
     be left alone like one who takes nothing.
     """
-    _tell(work, Sign.ALIVE, "brought pictures")
+    offer = (work.attempt.provider, work.job.model_slug)
+    well = work.turn.bench.well
+    if not well.has(offer):
+        _tell(work, Sign.ALIVE, "brought pictures")
+        well.add(offer)
 
 
 def sign_of(error: ProviderError) -> Sign | None:
@@ -110,6 +114,8 @@ def sign_of(error: ProviderError) -> Sign | None:
 
 def _tell(work: Work, sign: Sign, reason: str) -> None:
     turn = work.turn
+    if sign is not Sign.ALIVE:
+        turn.bench.well.remove((work.attempt.provider, work.job.model_slug))
     turn.patiently(
         lambda: breakers.tell(
             turn.bench.database, work.attempt.provider, work.job.model_slug, sign, storable(reason)

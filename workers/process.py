@@ -12,6 +12,7 @@ from celery import Celery, current_app
 
 from models.session import Database
 from settings import load
+from workers.bell import Bell
 from workers.bench import Bench, lay_out
 from workers.heartbeat import Heartbeat, Identity
 from workers.running import RunningJobs
@@ -23,7 +24,12 @@ class Process:
 
     bench: Bench
     running: RunningJobs = field(default_factory=RunningJobs)
+    bell: Bell = field(init=False)
     _heartbeat: Heartbeat | None = None
+
+    def __post_init__(self) -> None:
+        """With a bell of its own."""
+        self.bell = Bell(self.bench.broker.ring)
 
     @property
     def heartbeat(self) -> Heartbeat:

@@ -45,7 +45,7 @@ def generate_job(self: Task, *, job_id: int, claim: int, model: str, provider: s
     """
     here = process.this_one()
     finish = _Steps(here, Claim(job_id, claim), self.request.id).run_beside()
-    here.bench.broker.ring()  # a slot is free
+    here.bell.ring()  # a slot is free
     logger.info(
         "Left a job.",
         extra={

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -123,8 +124,7 @@ def begin(
     told = [
         {"job_id": one.claim.job_id, "claim": one.claim.number, "worker_id": one.worker_id} for one in entries
     ]
-    sold = json.dumps([asdict(offer) for offer in offers])
-    rows = connection.execute(_BEGIN, {"entries": json.dumps(told), "offers": sold})
+    rows = connection.execute(_BEGIN, {"entries": json.dumps(told), "offers": _sold(tuple(offers))})
     begun = {(row.id, row.claim): row for row in rows}
     # Of one message that is here twice, one is told that it has begun.
     found = [begun.pop((one.claim.job_id, one.claim.number), None) for one in entries]
@@ -162,13 +162,33 @@ def succeed(connection: Connection, entries: Sequence[Success]) -> list[bool]:
             **_told(one.end),
             "cost_usd": None if one.cost.usd is None else str(one.cost.usd),
             "cost_is_estimate": one.cost.is_estimate,
-            "outputs": [
-                {"position": position, **asdict(stored)} for position, stored in enumerate(one.outputs)
-            ],
+            "outputs": [_kept(position, stored) for position, stored in enumerate(one.outputs)],
         }
         for one in entries
     ]
     return _which(connection, _SUCCEED, [one.end for one in entries], told)
+
+
+@lru_cache(maxsize=8)
+def _sold(offers: tuple[Saleable, ...]) -> str:
+    """The same few all day long."""
+    return json.dumps([asdict(offer) for offer in offers])
+
+
+def _kept(position: int, stored: NewOutput) -> dict[str, Any]:
+    # By hand: `asdict` copies deeply, and this is done for every picture.
+    return {
+        "position": position,
+        "name": stored.name,
+        "access_key": stored.access_key,
+        "storage_key": stored.storage_key,
+        "content_type": stored.content_type,
+        "size_bytes": stored.size_bytes,
+        "sha256": stored.sha256,
+        "width_px": stored.width_px,
+        "height_px": stored.height_px,
+        "seed": stored.seed,
+    }
 
 
 def _told(sign: Sign) -> dict[str, Any]:

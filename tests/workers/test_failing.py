@@ -26,7 +26,7 @@ from providers.errors import (
     Unavailable,
     Unsupported,
 )
-from workers import asking, generate
+from workers import asking, breakers, generate
 from workers.breaker import Sign
 from workers.failing import sign_of
 from workers.running import StopSignal
@@ -272,3 +272,31 @@ def test_what_runs_is_no_sign_yet(desk, provider, enqueue):
     desk.run(enqueue())
 
     assert _breaker(desk).failures == 2
+
+
+def test_that_an_offer_is_well_is_told_once_in_a_moment(desk, enqueue, monkeypatch):
+    told = []
+    tell = breakers.tell
+    monkeypatch.setattr(breakers, "tell", lambda *signs: (told.append(signs[3]), tell(*signs)))
+
+    for _ in range(3):
+        desk.run(enqueue())
+
+    assert told == [Sign.ALIVE]
+
+
+def test_an_offer_that_gave_trouble_is_told_of_again(desk, provider, enqueue, monkeypatch):
+    desk.run(enqueue())
+    fails = provider.on_submit
+
+    def refuse() -> None:
+        raise Unavailable("503")
+
+    provider.on_submit = refuse
+    desk.run(enqueue())
+    assert desk.breakers() == {"sandbox": 1}
+    provider.on_submit = fails
+
+    desk.run(enqueue())
+
+    assert desk.breakers() == {"sandbox": 0}

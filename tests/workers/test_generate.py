@@ -24,7 +24,7 @@ from providers.errors import (
     Unavailable,
 )
 from storage.errors import Unwritable
-from workers import asking, stopping, sweep
+from workers import asking, stopping, stops
 from workers.generate import generate
 from workers.imprint import read_imprint
 from workers.running import StopReason, StopSignal
@@ -482,7 +482,7 @@ def test_a_ticket_that_comes_after_the_job_was_killed_is_cancelled(bench, provid
         with bench.database.transaction() as session:
             transitions.rescue(session, Job.id == claim.job_id, "worker was silent")
             transitions.request_kill(session, claim.job_id)
-        sweep.finish_kills(bench.database, bench.providers)
+        stops.finish_stops(bench.database, bench.providers)
 
     provider.on_submit = killed_meanwhile
 
