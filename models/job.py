@@ -110,8 +110,9 @@ class Job(Base):
             "uq_jobs_campaign_id_custom_id",
             "campaign_id",
             "custom_id",
+            text("coalesce(retry_of, 0)"),  # one that tries a row again bears its name
             unique=True,
-            postgresql_where="campaign_id IS NOT NULL AND retry_of IS NULL",
+            postgresql_where="campaign_id IS NOT NULL",
         ),
         # Money: asked to retry twice, it is retried once.
         Index("uq_jobs_retry_of", "retry_of", unique=True, postgresql_where="retry_of IS NOT NULL"),

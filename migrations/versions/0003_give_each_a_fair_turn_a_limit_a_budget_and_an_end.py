@@ -271,9 +271,9 @@ def _widen_jobs() -> None:
     op.create_index(
         "uq_jobs_campaign_id_custom_id",
         "jobs",
-        ["campaign_id", "custom_id"],
+        ["campaign_id", "custom_id", sa.text("coalesce(retry_of, 0)")],
         unique=True,
-        postgresql_where="campaign_id IS NOT NULL AND retry_of IS NULL",
+        postgresql_where="campaign_id IS NOT NULL",
     )
     op.create_index(
         "uq_jobs_retry_of", "jobs", ["retry_of"], unique=True, postgresql_where="retry_of IS NOT NULL"

@@ -118,7 +118,7 @@ _ADD = text("""
             wanted_providers text[], route text, on_unknown text, excluded jsonb, callback_url text,
             retry jsonb, start_within interval, deadline interval
         ), jsonb_array_elements(run.jobs) AS job
-        ON CONFLICT (campaign_id, custom_id) WHERE campaign_id IS NOT NULL AND retry_of IS NULL DO NOTHING
+        ON CONFLICT (campaign_id, custom_id, coalesce(retry_of, 0)) WHERE campaign_id IS NOT NULL DO NOTHING
         RETURNING id, socket_token, status, claim
     ), told AS (
         INSERT INTO job_events (job_id, seq, status, claim) SELECT id, 1, status, claim FROM added
