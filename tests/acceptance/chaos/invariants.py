@@ -5,14 +5,18 @@ ours for as long as they are asked: `charges`, one row for each request that a v
 took, with the attempt whose ticket names it, if there is one.
 """
 
+import base64
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import redis
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from broker import REMOTE
 from models.lifecycle import RUNNING
 from models.soundness import CHECKS, Check, violations
 
@@ -171,7 +175,7 @@ AT_REST = (
 
 
 def broken(
-    session: Session, ledger: str, prompts: Sequence[str], outputs: Path
+    session: Session, ledger: str, prompts: Sequence[str], outputs: Path, queue: redis.Redis
 ) -> Mapping[str, Sequence[Any]]:
     """Everything that is not as it must be, by the name of the invariant.
 
@@ -180,6 +184,7 @@ def broken(
         ledger: the simulator's, as JSON.
         prompts: of the jobs of which a caller was told that they are queued.
         outputs: the folder of the stored pictures.
+        queue: where messages wait for workers.
     """
     session.execute(text("SET LOCAL max_parallel_workers_per_gather = 0"))
     session.execute(text("CREATE INDEX chaos_prompts ON jobs ((parameters->>'prompt'))"))
@@ -187,7 +192,21 @@ def broken(
     found: dict[str, Sequence[Any]] = dict(violations(session, (*CHECKS, *AT_EVERY_MOMENT, *AT_REST)))
     found["no_job_is_lost"] = _lost(session, prompts)
     found["pictures_match_their_checksums"] = _spoiled(session, outputs)
+    found["no_message_would_run"] = _running_messages(session, queue)
     return {name: rows for name, rows in found.items() if rows}
+
+
+def _running_messages(session: Session, queue: redis.Redis) -> Sequence[Row[Any]]:
+    """Messages on their way that a worker would take, since their claim is the job's."""
+    bodies = [json.loads(message)["body"] for message in queue.lrange(REMOTE, 0, -1)]
+    messages = [json.loads(base64.b64decode(body))[1] for body in bodies]  # of (args, kwargs, more)
+    query = """
+        SELECT jobs.id, 'claim ' || jobs.claim
+        FROM jsonb_to_recordset(CAST(:messages AS jsonb)) AS message(job_id bigint, claim integer)
+        JOIN jobs ON jobs.id = message.job_id AND jobs.claim = message.claim
+        WHERE outcome IS NULL
+    """
+    return session.execute(text(query), {"messages": json.dumps(messages)}).all()
 
 
 def _lost(session: Session, prompts: Sequence[str]) -> Sequence[Row[Any]]:

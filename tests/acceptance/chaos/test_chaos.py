@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import redis
 
 import simulator
 from chaos import invariants, schedule
@@ -117,10 +118,11 @@ def _settle(home: House, vendors: simulator.Running, report: Report) -> None:
 def _compare(home: House, vendors: simulator.Running, report: Report) -> None:
     """Every invariant, by our records and the vendors' book."""
     ledger = vendors.ledger()
-    with home.database.transaction() as session:
+    with home.database.transaction() as session, redis.Redis.from_url(home.redis_url) as queue:
         report.count(session, ledger)
         outputs = home.outputs.folder
-        report.add_violations(invariants.broken(session, json.dumps(ledger), report.promised, outputs))
+        found = invariants.broken(session, json.dumps(ledger), report.promised, outputs, queue)
+        report.add_violations(found)
     report.figures["speed"] = {
         "jobs a minute": round(60 * sum(report.figures["jobs"].values()) / sum(report.took_s.values()))
     }
