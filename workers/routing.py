@@ -126,6 +126,10 @@ Latencies = Callable[[], Mapping[OfferKey, float]]
 
 DEAREST = Decimal("Infinity")
 
+BROKE_AFTER = 32
+"""Jobs in a row for which a budget is too small, before nothing more of that payer is looked at: a million
+may wait behind them, and hardly one of them costs less."""
+
 
 class Allotment:
     """One round of handing out: what is left shrinks with each pick.
@@ -146,6 +150,7 @@ class Allotment:
         self._probes = set(market.probed)
         self._busy = set(market.busy)
         self._answers: dict[Kind, bool] = {}
+        self._unpaid: Counter[Scope] = Counter()
 
     @property
     def free_slots(self) -> int:
@@ -153,8 +158,11 @@ class Allotment:
         return self._slots.total()
 
     def has_room(self, project_id: int, campaign_id: int) -> bool:
-        """Whether one more job of a project, and of its campaign, may be in flight."""
-        return self._is_free(project_scope(project_id)) and self._is_free(campaign_scope(campaign_id))
+        """Whether one more job of a project, and of its campaign, may be in flight and can be paid."""
+        return all(
+            self._is_free(scope) and self._unpaid[scope] < BROKE_AFTER
+            for scope in (project_scope(project_id), campaign_scope(campaign_id))
+        )
 
     def serves(self, kind: Kind) -> bool:
         """Whether somebody would take a new job of this kind now; its price is not asked for."""
@@ -214,8 +222,10 @@ class Allotment:
 
     def _can_pay(self, job: Waiting, price_usd: Decimal | None) -> bool:
         """Where there is a budget, nothing is bought whose price nobody knows."""
-        purses = [self._purses[scope] for scope in _payers(job) if scope in self._purses]
-        return not purses or (price_usd is not None and price_usd <= min(purses))
+        payers = [scope for scope in _payers(job) if scope in self._purses]
+        broke = [scope for scope in payers if price_usd is None or price_usd > self._purses[scope]]
+        self._unpaid.update(broke)
+        return not broke
 
     def _take(self, job: Waiting, pick: Pick) -> None:
         offer = (pick.provider, job.model_slug)
@@ -229,6 +239,7 @@ class Allotment:
                 self._places[scope] -= 1
             if scope in self._purses and pick.price_usd is not None:
                 self._purses[scope] -= pick.price_usd
+                self._unpaid[scope] = 0
         if pick.is_probe:
             self._probes.remove(offer)
 

@@ -10,7 +10,7 @@ import pytest
 from models.kinds import Kind
 from models.lifecycle import Route
 from models.scopes import campaign_scope, offer_scope, project_scope, provider_scope
-from workers.routing import Allotment, Market, Pick, candidates
+from workers.routing import BROKE_AFTER, Allotment, Market, Pick, candidates
 
 OFFERS = {"a/b": ["first", "second"], "c/d": ["second"]}
 QUEUES = {"first": "local", "second": "remote"}
@@ -231,6 +231,17 @@ def test_a_job_goes_where_the_budget_reaches(scope):
 
     assert _providers([job], purses={scope: Decimal("0.045")}) == ["second"]
     assert _providers([job], purses={scope: Decimal("0.01")}) == []
+
+
+def test_a_payer_that_could_pay_none_of_many_is_left_alone_for_this_round():
+    allotment = _round(purses={project_scope(7): Decimal("0.001")})
+
+    for number in range(BROKE_AFTER):
+        assert allotment.has_room(7, 0)
+        allotment.place(Waiting(number, wanted_providers=["second"]), {})
+
+    assert not allotment.has_room(7, 0)
+    assert allotment.has_room(8, 0)
 
 
 def test_under_a_budget_nothing_is_bought_whose_price_nobody_knows():
