@@ -38,6 +38,8 @@ def sweep(database: Database, broker: Broker) -> int:
 def _do_every_duty(database: Database, broker: Broker) -> int:
     """Dead workers first; nothing here waits for a provider, and what takes long is done bit by bit."""
     moved = rescue_from_dead_workers(database) + recall_lost_messages(database)
+    if moved:
+        broker.ring()  # before anything else: they have waited for seconds
     wishes.expire_late(database, broker)
     wishes.stop_campaigns(database, broker)
     repeat_kills(database, broker)
