@@ -5,7 +5,7 @@ Postgres, where stopping, pausing or re-ordering a million jobs is one UPDATE.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from kombu.exceptions import OperationalError
@@ -20,6 +20,10 @@ from models.transitions import Hand
 from workers import picking
 from workers.market import Offers
 from workers.routing import Pick
+
+FOR_A_WHILE_S = 0.5
+"""At a stretch: while thousands of jobs a second come and go, others too get their turn in this process,
+the sweep first of all."""
 
 NOTHING_DOCUMENTED: Mapping[str, int] = MappingProxyType({})
 
@@ -48,6 +52,21 @@ def dispatch(
     if messages:
         _publish(broker, messages)
     return len(messages)
+
+
+def repeat_for_a_while(once: Callable[[], int], ring: Callable[[], object], now: Callable[[], float]) -> None:
+    """Dispatch until nothing more is handed out, or for a while; then ring, so that somebody goes on.
+
+    Args:
+        once: one call of `dispatch`.
+        ring: asks for the next while.
+        now: the clock, seconds.
+    """
+    leave_at = now() + FOR_A_WHILE_S
+    while once():
+        if now() > leave_at:
+            ring()
+            return
 
 
 def _recall_after_a_wipe(database: Database, broker: Broker) -> None:

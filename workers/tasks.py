@@ -15,7 +15,7 @@ from models import transitions
 from models.job import Job
 from models.transitions import Claim
 from workers import process
-from workers.dispatch import dispatch
+from workers.dispatch import dispatch, repeat_for_a_while
 from workers.generate import generate
 from workers.housekeeping import tidy
 from workers.process import Process
@@ -23,10 +23,6 @@ from workers.running import StopReason
 from workers.stops import finish_stops
 from workers.sweep import sweep
 from workers.turn import Ending, Finish
-
-DISPATCH_FOR_S = 0.5
-"""At a stretch: while thousands of jobs a second come and go, those who wait for this process get their turn,
-the sweep first of all."""
 
 logger = logging.getLogger("darkroom.tasks")
 
@@ -143,11 +139,10 @@ def dispatch_jobs() -> None:
     """Hand out free slots until there is none or nothing waits; for a while, then another ring goes on."""
     bench = process.this_one().bench
     bench.broker.answer(broker.DISPATCH)
-    leave_at = time.monotonic() + DISPATCH_FOR_S
-    while dispatch(bench.database, bench.broker, bench.offers(), bench.documented_limits()):
-        if time.monotonic() > leave_at:
-            bench.broker.ring()
-            return
+    offers, documented = bench.offers(), bench.documented_limits()
+    repeat_for_a_while(
+        lambda: dispatch(bench.database, bench.broker, offers, documented), bench.broker.ring, time.monotonic
+    )
 
 
 @shared_task(name=broker.SWEEP, send_events=False)

@@ -1,5 +1,6 @@
 """Who gets a slot, and what becomes of a message."""
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from models.transitions import Claim
 from models.worker import LOCK_NAMESPACE
 from workers import breakers
 from workers.breaker import Sign
-from workers.dispatch import dispatch
+from workers.dispatch import dispatch, repeat_for_a_while
 
 MODEL = "black-forest-labs/flux-pro-1-1"
 
@@ -108,6 +109,22 @@ def test_a_dispatch_without_redis_keeps_the_job(bench, database, enqueue, live_w
 
     with database.transaction() as session:
         assert queries.job(session, job_id).status is Status.QUEUE
+
+
+def test_while_jobs_come_and_go_dispatch_leaves_after_a_while_and_rings_for_the_rest():
+    clock, calls, rings = itertools.count(step=0.2), [], []
+
+    repeat_for_a_while(lambda: calls.append(1) or 7, lambda: rings.append(1), lambda: next(clock))
+
+    assert (len(calls), len(rings)) == (3, 1)
+
+
+def test_dispatch_ends_without_a_ring_when_nothing_more_is_handed_out():
+    handed_out, rings = iter([4, 1, 0]), []
+
+    repeat_for_a_while(lambda: next(handed_out), lambda: rings.append(1), lambda: 0.0)
+
+    assert (list(handed_out), rings) == ([], [])
 
 
 def test_a_ring_is_rung_once_until_it_is_answered(bench):
