@@ -35,6 +35,9 @@ DELAYED = and_(Job.outcome.is_(None), not_(Job.is_due))
 PUBLISHED = and_(Job.outcome.is_(None), Job.dispatched_at.is_not(None), Job.status == Status.QUEUE)
 """ix_jobs_in_flight: the message is on its way."""
 
+IN_HANDS = and_(Job.outcome.is_(None), Job.dispatched_at.is_not(None), Job.worker_id.is_not(None))
+"""ix_jobs_in_flight: a worker has it."""
+
 IN_FLIGHT = and_(Job.outcome.is_(None), or_(Job.dispatched_at.is_not(None), Job.open_provider.is_not(None)))
 """ix_jobs_in_flight: published, in a worker's hands, or waiting or held with an open attempt."""
 

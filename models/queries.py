@@ -530,7 +530,7 @@ def jobs_in_hands(session: Session, worker_id: int) -> list[Row[Any]]:
     """(id, claim, is_wanted_dead) of the jobs that this worker runs."""
     rows: Result[Any] = session.execute(
         select(Job.id, Job.claim, Job.kill_requested_at.is_not(None).label("is_wanted_dead")).where(
-            Job.worker_id == worker_id, Job.outcome.is_(None)
+            places.IN_HANDS, Job.worker_id == worker_id
         )
     )
     return list(rows)
@@ -584,8 +584,8 @@ def overdue_kills(session: Session) -> Sequence[UUID]:
     """Jobs that a worker still holds although they were to stop two seconds ago."""
     return session.scalars(
         select(Job.uuid).where(
+            places.STOPPING,
             Job.worker_id.is_not(None),
-            Job.outcome.is_(None),
             Job.kill_requested_at < func.clock_timestamp() - KILL_OVERDUE_AFTER,
         )
     ).all()

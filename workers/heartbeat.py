@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Integer, cast, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from models import queries, transitions
+from models import places, queries, transitions
 from models.job import Job
 from models.session import Database
 from models.transitions import Claim
@@ -175,7 +175,7 @@ class Heartbeat:
         logger.warning("Gave back a job.", extra={"event": "job_left_behind", "job_id": claim.job_id})
 
     def _end(self, connection: Connection) -> None:
-        holds_jobs = select(Job.id).where(Job.worker_id == Worker.id, Job.outcome.is_(None)).exists()
+        holds_jobs = select(Job.id).where(places.IN_HANDS, Job.worker_id == Worker.id).exists()
         connection.execute(
             update(Worker)
             .where(Worker.id == self._worker_id, ~holds_jobs)

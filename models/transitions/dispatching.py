@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, ColumnElement, Numeric, Row, Text, bindparam,
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
-from models import lifecycle
+from models import lifecycle, places
 from models.job import Job
 from models.transitions.moving import BACK_WITH_ATTEMPT, move
 
@@ -74,5 +74,4 @@ def hand_out(session: Session, hands: Sequence[Hand]) -> list[Row[Any]]:
 
 def recall(session: Session, where: ColumnElement[bool], reason: str) -> list[Row[Any]]:
     """Dispatch again what was published but not accepted; the old message will find another claim."""
-    published = Job.dispatched_at.is_not(None)
-    return move(session, lifecycle.RECALL, published & where, reason=reason, **BACK_WITH_ATTEMPT)
+    return move(session, lifecycle.RECALL, places.PUBLISHED & where, reason=reason, **BACK_WITH_ATTEMPT)

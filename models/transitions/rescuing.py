@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Row, SQLColumnExpression, func, literal, s
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
-from models import attempts, lifecycle
+from models import attempts, lifecycle, places
 from models.attempt import Attempt
 from models.event import JobEvent
 from models.job import Job
@@ -26,7 +26,7 @@ _DEATHS = r"^worker .* was (killed|silent)$|^its steps broke"
 
 def give_back(session: Session, whose: ColumnElement[bool], reason: str) -> list[Row[Any]]:
     """Put jobs back in the queue that nobody is running, through no fault of theirs: (id, status) of each."""
-    held = whose & Job.worker_id.is_not(None)
+    held = whose & places.IN_HANDS
     return move(session, lifecycle.RESCUE, held, reason=reason, **BACK_WITH_ATTEMPT)
 
 
@@ -37,7 +37,7 @@ def rescue(session: Session, whose: ColumnElement[bool], reason: str) -> list[Ro
     write; it waits for dispatch again, and its open attempt is taken over.  A job
     that has taken down too many workers is not run again.
     """
-    held = whose & Job.worker_id.is_not(None)
+    held = whose & places.IN_HANDS
     poisonous = Job.worker_deaths + 1 >= MAX_WORKER_DEATHS
     quarantined = move(
         session,
@@ -106,4 +106,4 @@ def _to_be_bought_anew(session: Session, job_id: int, why: str) -> None:
     run_at = func.clock_timestamp()
     anew: dict[str, Any] = {**BACK_WITHOUT_ATTEMPT, "run_at": run_at, "reason": f"nothing was bought: {why}"}
     move(session, lifecycle.RELEASE, whose & (Job.status == Status.QUEUE), held_at=None, **anew)
-    move(session, lifecycle.RESCUE, whose & Job.worker_id.is_not(None), **anew)
+    move(session, lifecycle.RESCUE, whose & places.IN_HANDS, **anew)
