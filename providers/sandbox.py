@@ -64,7 +64,7 @@ logger = logging.getLogger(__name__)
 
 _FREE = Decimal(0)
 _RATE_LIMITED_FOR_S = 1.0
-_LONGEST_POLL_S = 0.5
+_LONGEST_POLL_S = 2.0  # as often as Wiro recommends for the first seconds
 _SHORTEST_POLL_S = 0.02
 _ALWAYS = 2**31 - 1
 """More attempts than any job has."""
