@@ -3,11 +3,10 @@
 Until nothing of the campaign lives the dispatcher sends nothing new of it, and it takes no new rows.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Integer, case, cast, func, literal_column, select, update
+from sqlalchemy import ColumnElement, case, func, literal_column, update
 from sqlalchemy.orm import Session
 
 from models import places
@@ -18,26 +17,20 @@ from models.session import Database
 
 CAMPAIGN_LOCKS = 0x63616D70  # "camp": first half of an advisory lock's key, the campaign's id is the second
 
+IN_HAND_FOR_S = 30.0
+"""Longer than a request takes, in which somebody waits for what runs to stop; who takes so long is frozen."""
+
 SETTLES_AFTER = timedelta(seconds=3)
 """A wish stands at least so long: rows that were being added in its moment are found by then."""
 
 
-@contextmanager
-def in_hand(database: Database, campaign_id: int) -> Iterator[bool]:
+def in_hand(database: Database, campaign_id: int) -> AbstractContextManager[bool]:
     """Whether the caller alone carries out the wish now; a process that dies lets go at once.
 
     Nothing would break if two did; but whoever tells how many have stopped must have
     stopped them.
     """
-    key = (CAMPAIGN_LOCKS, cast(campaign_id, Integer))
-    with database.engine.connect() as connection:
-        is_ours = bool(connection.execute(select(func.pg_try_advisory_lock(*key))).scalar_one())
-        connection.commit()  # the lock is the session's; no transaction stays open meanwhile
-        try:
-            yield is_ours
-        finally:
-            if is_ours:
-                connection.execute(select(func.pg_advisory_unlock(*key)))
+    return database.alone(CAMPAIGN_LOCKS, campaign_id, at_most_s=IN_HAND_FOR_S)
 
 
 def wish(session: Session, campaign_id: int, stop_as: Outcome) -> None:

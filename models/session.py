@@ -1,13 +1,14 @@
 """The way to Postgres: one engine, one unit of work at a time."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, func, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-IDLE_IN_TRANSACTION_S = 10
+FROZEN_S = 10
 """A process that freezes in the middle of a unit of work holds its rows' locks no longer than this.
 
 Shorter than the silence by which a frozen worker is told: its jobs are taken from
@@ -51,7 +52,7 @@ class Database:
             pool_pre_ping=True,  # Postgres may have restarted since the last use
             connect_args=dict(CONNECTING),
         )
-        event.listen(self.engine, "connect", _end_idle_transactions)
+        event.listen(self.engine, "connect", _let_go_of_the_frozen)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._by_number: Engine = create_engine(
             driven,
@@ -62,7 +63,12 @@ class Database:
             # No ping: whoever uses these tries again by himself.
             connect_args=dict(CONNECTING),
         )
+        event.listen(self._by_number, "connect", _let_go_of_the_frozen)
         event.listen(self._by_number, "connect", _plan_by_number)
+        # Each by itself, and not of the pool: whoever holds one needs another to do anything.
+        self._locks: Engine = create_engine(
+            driven, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=dict(CONNECTING)
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -79,15 +85,39 @@ class Database:
         with self._by_number.connect() as connection:
             yield connection
 
+    @contextmanager
+    def alone(self, *key: int, at_most_s: float) -> Iterator[bool]:
+        """Whether the caller alone does now what bears this key; nobody waits for it.
+
+        A process that dies lets go at once.  One that is frozen, or takes longer than
+        `at_most_s`, is alone no more: only for what may be done by two at once.
+
+        Args:
+            key: of an advisory lock: one number, or two.
+            at_most_s: seconds.
+        """
+        patience = func.set_config("idle_session_timeout", f"{round(1000 * at_most_s)}ms", False)  # noqa: FBT003
+        with self._locks.connect() as connection:
+            is_ours = bool(connection.execute(select(func.pg_try_advisory_lock(*key), patience)).scalar_one())
+            try:
+                yield is_ours
+            finally:
+                if is_ours:
+                    with suppress(DBAPIError):  # it was taken away: then there is nothing to let go of
+                        connection.execute(select(func.pg_advisory_unlock(*key)))
+
     def dispose(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
         self._by_number.dispose()
 
 
-def _end_idle_transactions(connection: DBAPIConnection, _record: object) -> None:
+def _let_go_of_the_frozen(connection: DBAPIConnection, _record: object) -> None:
     cursor = connection.cursor()
-    cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
+    cursor.execute(f"SET idle_in_transaction_session_timeout = '{FROZEN_S}s'")
+    # One that freezes while it is answered leaves Postgres in the middle of a statement, where it waits
+    # to be read for as long as the connection stands; the kernel of a frozen process keeps it standing.
+    cursor.execute(f"SET tcp_user_timeout = '{FROZEN_S}s'")
     cursor.close()
     connection.commit()
 

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from secrets import SystemRandom
 
-from sqlalchemy import func, select
-
 from models import retention
 from models.project import Project
 from models.retention import EndedJob
@@ -26,6 +24,9 @@ TIDY_FOR_S = 2.0
 JOBS_AT_ONCE = 500
 """Five thousand events: some tens of milliseconds."""
 
+ALONE_FOR_S = 60.0
+"""A storage that is slow makes a call last longer than `TIDY_FOR_S`; who takes so long is frozen."""
+
 Duty = Callable[[], int]
 """Does a little, and says of how many jobs; none when there is nothing left."""
 
@@ -37,15 +38,11 @@ def tidy(database: Database, storage: Storage, tidy_for_s: float = TIDY_FOR_S) -
 
     One at a time: two would wait for each other's rows, and delete each file twice.
     """
-    with database.engine.connect() as connection:
-        if not connection.execute(select(func.pg_try_advisory_lock(TIDY_LOCK))).scalar_one():
+    with database.alone(TIDY_LOCK, at_most_s=ALONE_FOR_S) as is_ours:
+        if not is_ours:
             return 0
-        connection.commit()  # the lock is the session's; no transaction stays open meanwhile
-        try:
-            _forget_the_idle(database)
-            return _take_turns(_duties(database, storage), time.monotonic() + tidy_for_s)
-        finally:
-            connection.execute(select(func.pg_advisory_unlock(TIDY_LOCK)))
+        _forget_the_idle(database)
+        return _take_turns(_duties(database, storage), time.monotonic() + tidy_for_s)
 
 
 def _forget_the_idle(database: Database) -> None:

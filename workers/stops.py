@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row
 
 from models import queries, transitions
 from models.errors import StaleTransition
@@ -37,6 +37,9 @@ KEEP_CANCELLING = timedelta(minutes=2)
 HANGS_AFTER_S = 3.0
 """A provider that takes so long to give no answer is asked once in a call: the others wait meanwhile."""
 
+ALONE_FOR_S = 60.0
+"""A provider that hangs makes a call last longer than `ENOUGH_S`; who takes so long is frozen."""
+
 logger = logging.getLogger("darkroom.stops")
 
 
@@ -47,15 +50,8 @@ def finish_stops(
 
     One at a time: a second would ask the providers the same things.
     """
-    with database.engine.connect() as connection:
-        lock = select(func.pg_try_advisory_lock(STOP_LOCK))
-        if not connection.execute(lock).scalar_one():
-            return 0
-        connection.commit()  # the lock is the session's; no transaction stays open meanwhile
-        try:
-            return _Round(database, providers, clock).finish()
-        finally:
-            connection.execute(select(func.pg_advisory_unlock(STOP_LOCK)))
+    with database.alone(STOP_LOCK, at_most_s=ALONE_FOR_S) as is_ours:
+        return _Round(database, providers, clock).finish() if is_ours else 0
 
 
 class _Round:

@@ -6,7 +6,7 @@ Every duty is safe to repeat and to run twice at once.
 import logging
 from datetime import timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
 from broker import Broker
@@ -19,20 +19,16 @@ from workers import wishes
 PATIENCE = timedelta(seconds=10)
 """A published message that nobody accepted for so long is lost: there was a free slot for it."""
 
+ALONE_FOR_S = 10.0
+"""A sweep takes a second or two: one that takes so long is frozen, and dead workers must not wait for it."""
+
 logger = logging.getLogger("darkroom.sweep")
 
 
 def sweep(database: Database, broker: Broker) -> int:
     """Do every duty once; how many jobs were put back in the queue.  One at a time: two would do the same."""
-    with database.engine.connect() as connection:
-        lock = select(func.pg_try_advisory_lock(SWEEP_LOCK))
-        if not connection.execute(lock).scalar_one():
-            return 0
-        connection.commit()  # the lock is the session's; no transaction stays open meanwhile
-        try:
-            return _do_every_duty(database, broker)
-        finally:
-            connection.execute(select(func.pg_advisory_unlock(SWEEP_LOCK)))
+    with database.alone(SWEEP_LOCK, at_most_s=ALONE_FOR_S) as is_ours:
+        return _do_every_duty(database, broker) if is_ours else 0
 
 
 def _do_every_duty(database: Database, broker: Broker) -> int:
