@@ -85,12 +85,23 @@ class Failure:
     billed: str | None = None
 
 
-def take_or_make(session: Session, job_id: int, provider: str, remote_id: str) -> Assigned:
-    """The open attempt that an earlier claim left, whatever its provider, or a new intent."""
+def take_or_make(session: Session, job_id: int, provider: str, remote_id: str, key: UUID) -> Assigned:
+    """The open attempt that an earlier claim left, whatever its provider, or a new intent under this key."""
     left = session.scalars(
         select(Attempt).where(Attempt.job_id == job_id, Attempt.state.in_(lifecycle.OPEN_ATTEMPTS))
     ).one_or_none()
-    attempt = left or _make(session, job_id, provider, remote_id)
+    attempt = left or _make(session, job_id, provider, remote_id, key)
+    return _assigned(attempt, is_taken_over=left is not None)
+
+
+def intent_of(session: Session, job_id: int, key: UUID) -> Assigned | None:
+    """The job's intent under this key, under which nothing was sent yet; None when there is none."""
+    intent = (Attempt.uuid == key) & (Attempt.job_id == job_id) & (Attempt.state == AttemptState.INTENT)
+    attempt = session.scalars(select(Attempt).where(intent)).one_or_none()
+    return None if attempt is None else _assigned(attempt, is_taken_over=False)
+
+
+def _assigned(attempt: Attempt, *, is_taken_over: bool) -> Assigned:
     return Assigned(
         id=attempt.id,
         uuid=attempt.uuid,
@@ -101,17 +112,22 @@ def take_or_make(session: Session, job_id: int, provider: str, remote_id: str) -
         ticket=attempt.ticket,
         intended_at=attempt.intended_at,
         submitted_at=attempt.submitted_at,
-        is_taken_over=left is not None,
+        is_taken_over=is_taken_over,
     )
 
 
-def _make(session: Session, job_id: int, provider: str, remote_id: str) -> Attempt:
+def _make(session: Session, job_id: int, provider: str, remote_id: str, key: UUID) -> Attempt:
     earlier = (
         select(func.coalesce(func.max(Attempt.number), 0)).where(Attempt.job_id == job_id).scalar_subquery()
     )
     reserved = select(Job.reserved_usd).where(Job.id == job_id).scalar_subquery()
     attempt = Attempt(
-        job_id=job_id, number=earlier + 1, provider=provider, remote_id=remote_id, reserved_usd=reserved
+        uuid=key,
+        job_id=job_id,
+        number=earlier + 1,
+        provider=provider,
+        remote_id=remote_id,
+        reserved_usd=reserved,
     )
     session.add(attempt)
     session.flush()

@@ -13,6 +13,7 @@ Knows nothing of Celery: `tasks.py` says a `Finish` in Celery's words.
 import logging
 import time
 from functools import partial
+from uuid import uuid4
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -180,9 +181,18 @@ def _assign(turn: Turn, job: JobInHands, spec: ModelSpec) -> Work:
     offer = turn.offer(spec, job.provider)
     turn.provider(offer.provider)  # on, or there is nothing to intend
 
+    key = uuid4()
+
     def write(session: Session) -> Assigned:
+        # It may be here for the second time: then its first commit was heard of by nobody, and it must not
+        # be taken for that of another turn, which may have sent something.
+        mine = transitions.assigned(session, turn.claim, key)
+        if mine is not None:
+            return mine
         transitions.end_preprocess(session, turn.claim)
-        return transitions.assign(session, turn.claim, provider=offer.provider, remote_id=offer.remote_id)
+        return transitions.assign(
+            session, turn.claim, provider=offer.provider, remote_id=offer.remote_id, key=key
+        )
 
     asked_at = time.monotonic()
     attempt = turn.write(write)

@@ -12,11 +12,11 @@ in the order of their numbers, so that the statements of two workers cannot wait
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Row, TextClause, text
 from sqlalchemy.dialects import postgresql
@@ -48,10 +48,16 @@ class JobInHands:
 
 @dataclass(frozen=True, slots=True)
 class Accepting:
-    """A claim that a worker has a message for."""
+    """A claim that a worker has a message for.
+
+    Attributes:
+        key: of the attempt that is to be made.  By it the intent is known for this very message's, should the
+            answer to its commit be lost: nothing was sent under it yet.
+    """
 
     claim: Claim
     worker_id: int
+    key: UUID = field(default_factory=uuid4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +125,22 @@ def begin(
     """Accept, preprocess and assign a new intent at the offer that the dispatcher chose.
 
     None for a job that has pictures to gather, an open attempt, or an offer that is not
-    among `offers`; and where the claim is not valid any more.
+    among `offers`; and where the claim is not valid any more.  Safe to call again with the
+    same entries, until something is sent.
     """
     told = [
-        {"job_id": one.claim.job_id, "claim": one.claim.number, "worker_id": one.worker_id} for one in entries
+        {
+            "job_id": one.claim.job_id,
+            "claim": one.claim.number,
+            "worker_id": one.worker_id,
+            "key": str(one.key),
+        }
+        for one in entries
     ]
     rows = connection.execute(_BEGIN, {"entries": json.dumps(told), "offers": _sold(tuple(offers))})
-    begun = {(row.id, row.claim): row for row in rows}
-    # Of one message that is here twice, one is told that it has begun.
-    found = [begun.pop((one.claim.job_id, one.claim.number), None) for one in entries]
-    return [None if row is None else Begun(_job(row), _attempt(row)) for row in found]
+    # By the key: of one message that is here twice, one is told that it has begun.
+    begun = {row.key: Begun(_job(row), _attempt(row)) for row in rows}
+    return [begun.get(one.key) for one in entries]
 
 
 def start(connection: Connection, entries: Sequence[Ticketed]) -> list[bool]:
@@ -209,8 +221,10 @@ def _which(
     told: Sequence[Mapping[str, Any]],
 ) -> list[bool]:
     """Whether each entry's job took the arrows."""
-    moved = {row.id for row in connection.execute(statement, {"entries": json.dumps(told)})}
-    return [one.claim.job_id in moved for one in entries]
+    rows = connection.execute(statement, {"entries": json.dumps(told)})
+    # By the claim too: a ghost's entry may be beside that of whoever has its job now.
+    moved = {Claim(row.id, row.claim) for row in rows}
+    return [one.claim in moved for one in entries]
 
 
 def _job(row: Row[Any]) -> JobInHands:
@@ -249,12 +263,12 @@ _FINISHED_FIRST = str(
 _BEGIN = text(f"""
     WITH entry AS MATERIALIZED (
         SELECT * FROM json_to_recordset(CAST(:entries AS json))
-            AS entry (job_id bigint, claim integer, worker_id bigint)
+            AS entry (job_id bigint, claim integer, worker_id bigint, key uuid)
     ), offer AS MATERIALIZED (
         SELECT * FROM json_to_recordset(CAST(:offers AS json))
             AS offer (provider text, model_slug text, remote_id text, pictures text[])
     ), locked AS MATERIALIZED (
-        SELECT jobs.id, entry.worker_id, offer.remote_id
+        SELECT jobs.id, entry.worker_id, entry.key, offer.remote_id
         FROM entry
         JOIN jobs ON jobs.id = entry.job_id
         JOIN offer ON offer.provider = jobs.provider AND offer.model_slug = jobs.model_slug
@@ -273,26 +287,35 @@ _BEGIN = text(f"""
         FROM locked WHERE jobs.id = locked.id
         RETURNING jobs.id, jobs.uuid, jobs.claim, jobs.model_slug, jobs.parameters, jobs.provider,
             jobs.kill_requested_at, jobs.worker_id, jobs.last_seq, jobs.reserved_usd, locked.remote_id,
-            clock_timestamp() AS now_at
+            locked.key, clock_timestamp() AS now_at
     ), made AS (
-        INSERT INTO attempts (job_id, number, provider, remote_id, reserved_usd)
-        SELECT moved.id,
+        INSERT INTO attempts (uuid, job_id, number, provider, remote_id, reserved_usd)
+        SELECT moved.key, moved.id,
             1 + coalesce((SELECT max(number) FROM attempts WHERE attempts.job_id = moved.id), 0),
             moved.provider, moved.remote_id, moved.reserved_usd
         FROM moved
-        RETURNING id, uuid, job_id, number, provider, intended_at
+        RETURNING id, job_id, number, intended_at
     ), told AS (
         INSERT INTO job_events (job_id, seq, status, at, claim, worker_id, attempt_id, reason)
         SELECT moved.id, moved.last_seq - step.before_last, step.status,
             moved.now_at - step.before_last * interval '1 microsecond', moved.claim, moved.worker_id,
             CASE step.before_last WHEN 0 THEN made.id END,
-            CASE step.before_last WHEN 0 THEN 'attempt ' || made.number || ' at ' || made.provider END
+            CASE step.before_last WHEN 0 THEN 'attempt ' || made.number || ' at ' || moved.provider END
         FROM moved JOIN made ON made.job_id = moved.id, (VALUES
             (3, '{Status.ACCEPT}'), (2, '{Status.PREPROCESS_START}'), (1, '{Status.PREPROCESS_END}'),
             (0, '{Status.ASSIGN}')) AS step (before_last, status)
     )
-    SELECT moved.*, made.id AS attempt_id, made.uuid AS key, made.number, made.intended_at
+    SELECT moved.id, moved.uuid, moved.model_slug, moved.parameters, moved.provider, moved.kill_requested_at,
+        moved.remote_id, moved.key, made.id AS attempt_id, made.number, made.intended_at
     FROM moved JOIN made ON made.job_id = moved.id
+    UNION ALL
+    -- those of an earlier call, of which nobody heard that it was committed
+    SELECT jobs.id, jobs.uuid, jobs.model_slug, jobs.parameters, jobs.provider, jobs.kill_requested_at,
+        attempts.remote_id, attempts.uuid, attempts.id, attempts.number, attempts.intended_at
+    FROM entry
+    JOIN attempts ON attempts.uuid = entry.key AND attempts.state = 'intent'
+    JOIN jobs ON jobs.id = attempts.job_id
+    WHERE jobs.claim = entry.claim AND jobs.status = '{Status.ASSIGN}'
 """)  # noqa: S608 - words of ours
 
 _START = text(f"""
@@ -320,7 +343,7 @@ _START = text(f"""
         INSERT INTO job_events (job_id, seq, status, claim, worker_id, attempt_id)
         SELECT id, last_seq, '{Status.START}', claim, worker_id, attempt_id FROM moved
     )
-    SELECT id FROM moved
+    SELECT id, claim FROM moved
 """)  # noqa: S608 - words of ours
 
 
@@ -351,7 +374,7 @@ def _signs(sources: Sequence[Status], steps: Sequence[Status]) -> TextClause:
                 CASE step.before_last WHEN {last} THEN moved.reason END
             FROM moved, (VALUES {rows}) AS step (before_last, status)
         )
-        SELECT id FROM moved
+        SELECT id, claim FROM moved
     """)  # noqa: S608 - words of ours
 
 
@@ -407,5 +430,5 @@ _SUCCEED = text(f"""
             (2, '{Status.END}'), (1, '{Status.POSTPROCESS_START}'), (0, '{Status.POSTPROCESS_END}')
         ) AS step (before_last, status) ON step.before_last < moved.steps
     )
-    SELECT job_id AS id FROM moved
+    SELECT job_id AS id, claim FROM moved
 """)  # noqa: S608 - words of ours

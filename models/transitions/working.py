@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -16,6 +17,7 @@ from models.job import Job
 from models.lifecycle import (
     AttemptState,
     Outcome,
+    Status,
 )
 from models.output import Output
 from models.transitions.holding import release
@@ -55,18 +57,35 @@ def end_preprocess(session: Session, claim: Claim) -> None:
     step(session, lifecycle.END_PREPROCESS, claim)
 
 
-def assign(session: Session, claim: Claim, *, provider: str, remote_id: str) -> Assigned:
+def assign(
+    session: Session, claim: Claim, *, provider: str, remote_id: str, key: UUID | None = None
+) -> Assigned:
     """A new intent, or the open attempt that an earlier claim left, whatever its provider.
 
     Committed before anything is sent, so that whoever finds the job later knows
     that something may have been.
+
+    Args:
+        session: the unit of work.
+        claim: the worker's.
+        provider: where a new one is to be bought.
+        remote_id: what the offer calls the model.
+        key: the new one's; None for any.
     """
-    attempt = attempts.take_or_make(session, claim.job_id, provider, remote_id)
+    attempt = attempts.take_or_make(session, claim.job_id, provider, remote_id, key or uuid4())
     reason = f"attempt {attempt.number} at {attempt.provider}"
     if attempt.is_taken_over:
         reason = f"taking over attempt {attempt.number}, {attempt.state}, at {attempt.provider}"
     step(session, lifecycle.ASSIGN, claim, attempt_id=attempt.id, reason=reason)
     return attempt
+
+
+def assigned(session: Session, claim: Claim, key: UUID) -> Assigned | None:
+    """The intent that `assign` has committed under this key, of which nobody heard; None if it has not."""
+    is_ours = (Job.id == claim.job_id) & (Job.claim == claim.number) & (Job.status == Status.ASSIGN)
+    if session.scalar(select(Job.id).where(is_ours)) is None:
+        return None
+    return attempts.intent_of(session, claim.job_id, key)
 
 
 def record_ticket(session: Session, attempt_id: int, ticket: Mapping[str, Any]) -> None:

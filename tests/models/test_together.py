@@ -175,6 +175,32 @@ def test_a_message_that_is_here_twice_begins_once(database, claims, worker_id):
     assert len(_trail(database, claim.job_id)) == 5
 
 
+def test_whoever_begins_and_does_not_hear_of_it_is_told_again(database, claims, worker_id):
+    entries = [Accepting(claim, worker_id) for claim in claims(2)]
+    with database.statement() as connection:
+        together.begin(connection, entries[:1], [OFFER])  # the answer is lost
+
+        again, other = together.begin(connection, entries, [OFFER])
+
+    assert again is not None
+    assert other is not None
+    assert (again.job.id, other.job.id) == (entries[0].claim.job_id, entries[1].claim.job_id)
+    with database.transaction() as session:
+        [attempt] = queries.attempts(session, again.job.id)
+    assert (again.attempt.id, again.attempt.uuid) == (attempt.id, attempt.uuid)
+    assert not again.attempt.is_taken_over
+    assert len(_trail(database, again.job.id)) == 5
+
+
+def test_who_has_sent_it_already_does_not_begin_it_again(database, claims, worker_id):
+    [entry] = [Accepting(claim, worker_id) for claim in claims(1)]
+    with database.statement() as connection:
+        begun = together.begin(connection, [entry], [OFFER])
+        _start(database, begun)
+
+        assert together.begin(connection, [entry], [OFFER]) == [None]
+
+
 @pytest.mark.parametrize(
     "parameters", [{"inputImage": ["https://example.org/a.png"]}], ids=["pictures to gather"]
 )
@@ -242,6 +268,23 @@ def test_a_ticket_of_a_stale_claim_is_left_to_the_single_verb(database, claims, 
     with database.transaction() as session:
         states = [queries.attempts(session, one.job.id)[0].state for one in begun]
     assert states == [AttemptState.INTENT, AttemptState.SUBMITTED]
+
+
+def test_of_two_claims_on_one_job_only_the_good_one_is_told_that_it_started(database, claims, worker_id):
+    [old] = _begin(database, worker_id, claims(1))
+    with database.transaction() as session:
+        transitions.rescue(session, Job.id == old.job.id, "worker was silent")
+        [row] = transitions.dispatch(session, "sandbox", [old.job.id])
+        claim = Claim(row.id, row.claim)
+        transitions.accept(session, claim, worker_id)
+        transitions.start_preprocess(session, claim)
+        transitions.end_preprocess(session, claim)
+        transitions.assign(session, claim, provider="sandbox", remote_id="m")
+    ghosts = Ticketed(_claim(old), old.attempt.id, {"id": "ghost's"})
+    good = Ticketed(claim, old.attempt.id, {"id": "good"})
+
+    with database.statement() as connection:
+        assert together.start(connection, [ghosts, good]) == [False, True]
 
 
 def test_a_ticket_does_not_replace_another(database, claims, worker_id):

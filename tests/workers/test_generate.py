@@ -1,11 +1,13 @@
 """One job's steps, with a provider that does as it is told and a real database."""
 
 import threading
+from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import func, text, update
+from sqlalchemy.exc import OperationalError
 
 from catalogue import UnknownModel
 from models import queries, transitions
@@ -71,6 +73,44 @@ def test_a_message_taken_twice_is_run_once(bench, provider, dispatched, worker_i
 
     assert endings == [Ending.SUCCEEDED, Ending.LOST]
     assert len(provider.submitted) == 1
+
+
+@pytest.mark.parametrize("is_at_once", [True, False])
+def test_an_intent_whose_commit_nobody_heard_of_is_still_ours(
+    provider, desk, enqueue, monkeypatch, is_at_once
+):
+    provider.on_lost_answer = LostAnswer.NOBODY_KNOWS
+    job_id = enqueue()
+    if not is_at_once:
+        monkeypatch.setattr(desk.bench.scribe, "begin", lambda _: None)
+    _lose_the_first_answer(monkeypatch, desk.bench, job_id)
+
+    finish = desk.run(job_id)
+
+    assert finish.ending is Ending.SUCCEEDED
+    assert [request.attempt for request in provider.submitted] == [1]
+
+
+def _lose_the_first_answer(monkeypatch, bench, job_id) -> None:
+    """Of the unit of work that commits the intent."""
+    lost = []
+
+    def losing(unit_of_work):
+        @contextmanager
+        def unheard():
+            with unit_of_work() as connection:
+                yield connection
+            with way() as session:
+                is_there = bool(queries.attempts(session, job_id))
+            if is_there and not lost:
+                lost.append(job_id)
+                raise OperationalError("COMMIT", {}, ConnectionError("the server closed the connection"))
+
+        return unheard
+
+    way = bench.database.transaction
+    for name in ("transaction", "statement"):
+        monkeypatch.setattr(bench.database, name, losing(getattr(bench.database, name)))
 
 
 def test_an_intent_is_committed_before_the_request_is_sent(bench, provider, dispatched, worker_id):

@@ -172,15 +172,14 @@ def test_two_processes_with_the_same_jobs_each_get_some(bench, database_url, dis
     claims = [dispatched() for _ in range(24)]
     other = Database(database_url)
     elsewhere = replace(bench, database=other).scribe
-    entries = [Accepting(claim, worker_id) for claim in claims]
     halves: dict[str, list] = {}
 
     def take(name, scribe, order) -> None:
-        halves[name] = _together(scribe.begin, order)
+        halves[name] = _together(scribe.begin, [Accepting(claim, worker_id) for claim in order])
 
     threads = [
-        threading.Thread(target=take, args=("here", bench.scribe, entries)),
-        threading.Thread(target=take, args=("there", elsewhere, entries[::-1])),
+        threading.Thread(target=take, args=("here", bench.scribe, claims)),
+        threading.Thread(target=take, args=("there", elsewhere, claims[::-1])),
     ]
     for thread in threads:
         thread.start()
