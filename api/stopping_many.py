@@ -110,7 +110,7 @@ def _revoke(services: Services, jobs: Sequence[Row[Any]], *, terminate: bool) ->
 
 def _is_anybody_left(session: Session, jobs: ColumnElement[bool], begun: ColumnElement[bool]) -> bool:
     waits = jobs & NOT_WITH_A_WORKER & ~attempts.are_open()
-    unasked = jobs & begun & UNASKED & attempts.are_open()
+    unasked = jobs & begun & UNASKED  # also one whose worker is still preparing it: it is about to buy
     return places.is_anybody(session, places.NEVER_BEGUN, waits) or places.is_anybody(
         session, [places.IN_FLIGHT], unasked
     )

@@ -233,6 +233,20 @@ def test_a_job_that_somebody_is_moving_is_waited_for(ask, hand, database, monkey
     assert told["stopped"] == {"never_started": 1}
 
 
+def test_a_job_that_its_worker_is_moving_is_asked_to_stop_all_the_same(ask, hand, database, monkeypatch):
+    job_id = hand.queue()
+    hand.accept(job_id)
+    other = database.engine.connect()
+    other.execute(select(Job.id).where(Job.id == job_id).with_for_update())
+    monkeypatch.setattr(stopping_many.time, "sleep", lambda _s: other.close())
+
+    told = ask("kill", filter={"all": True})
+    other.close()
+
+    assert (told["is_complete"], told["stopping"], told["going_on"]) == (True, 1, 0)
+    assert hand.look(job_id).kill_requested_at is not None
+
+
 # --- campaigns -----------------------------------------------------------------------------------------
 
 
