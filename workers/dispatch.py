@@ -87,7 +87,7 @@ def _hand_out(session: Session, picks: Sequence[Pick]) -> list[GenerateMessage]:
     """New claims for the picked jobs, in one statement."""
     if not picks:
         return []
-    hands = [Hand(pick.job_id, pick.provider, pick.price_usd) for pick in picks]
+    hands = [Hand(pick.job_id, pick.provider, pick.price_usd, pick.is_begun) for pick in picks]
     handed_out = {row.id: row for row in transitions.hand_out(session, hands)}
     # In the order of their turn; one that was stopped meanwhile is not among them.
     rows = [handed_out[pick.job_id] for pick in picks if pick.job_id in handed_out]

@@ -110,12 +110,14 @@ class Pick:
         provider: where it goes.
         is_probe: it is the one that tries an offer.
         price_usd: what is to be reserved for it; None when nobody knows, or it was reserved before.
+        is_begun: it goes on with its open attempt.
     """
 
     job_id: int
     provider: str
     is_probe: bool = False
     price_usd: Decimal | None = None
+    is_begun: bool = False
 
 
 Price = Callable[[Waiting, str], Decimal | None]
@@ -191,7 +193,7 @@ class Allotment:
         """An open attempt passes every breaker and limit: asking costs nothing, and its place is its own."""
         for name in self._market.offers.get(job.model_slug, ()):
             if name == job.open_provider and self._slots[self._market.queues[name]] > 0:
-                return Pick(job.id, name)
+                return Pick(job.id, name, is_begun=True)
         return None
 
     def _begun(self, job: Waiting, failures: Mapping[str, Failures]) -> Pick | None:

@@ -26,7 +26,7 @@ _DEATHS = r"^worker .* was (killed|silent)$|^its steps broke"
 
 def give_back(session: Session, whose: ColumnElement[bool], reason: str) -> list[Row[Any]]:
     """Put jobs back in the queue that nobody is running, through no fault of theirs: (id, status) of each."""
-    held = whose & places.IN_HANDS
+    held = _locked(session, whose)
     return move(session, lifecycle.RESCUE, held, reason=reason, **BACK_WITH_ATTEMPT)
 
 
@@ -37,7 +37,7 @@ def rescue(session: Session, whose: ColumnElement[bool], reason: str) -> list[Ro
     write; it waits for dispatch again, and its open attempt is taken over.  A job
     that has taken down too many workers is not run again.
     """
-    held = whose & places.IN_HANDS
+    held = _locked(session, whose)
     poisonous = Job.worker_deaths + 1 >= MAX_WORKER_DEATHS
     quarantined = move(
         session,
@@ -64,6 +64,16 @@ def rescue(session: Session, whose: ColumnElement[bool], reason: str) -> list[Ro
         **BACK_WITH_ATTEMPT,
     )
     return quarantined + rescued
+
+
+def _locked(session: Session, whose: ColumnElement[bool]) -> ColumnElement[bool]:
+    """SQL: those of them that are in hands, which nobody else moves until this unit of work ends.
+
+    By a statement of its own: the next one sees the attempt that such hands were just opening, and that
+    the job goes back with.  In the order of their numbers, as workers lock the jobs that they move together.
+    """
+    rows = select(Job.id).where(whose, places.IN_HANDS).order_by(Job.id).with_for_update(key_share=True)
+    return Job.id.in_(session.scalars(rows).all()) & places.IN_HANDS
 
 
 def _story(last_reason: str) -> ColumnElement[str]:

@@ -286,6 +286,49 @@ def test_a_rescued_job_with_an_open_attempt_is_killed_not_cancelled(database, cl
         assert turns.streams(session) == []  # not run again meanwhile
 
 
+def test_a_job_that_opens_an_attempt_while_it_is_rescued_goes_back_with_it(
+    database, claim, worker_id, eventually
+):
+    with database.transaction() as session:
+        transitions.accept(session, claim, worker_id)
+        transitions.start_preprocess(session, claim)
+        session.execute(text("UPDATE jobs SET reserved_usd = 0.04"))
+
+    def rescue() -> None:
+        with database.transaction() as session:
+            transitions.rescue(session, Job.worker_id == worker_id, "worker was silent")
+
+    def is_waited_for() -> bool:
+        with database.transaction() as session:
+            return session.execute(
+                text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+            ).scalar_one()
+
+    sweep = threading.Thread(target=rescue)
+    with database.transaction() as session:
+        transitions.end_preprocess(session, claim)
+        transitions.assign(session, claim, provider="sandbox", remote_id="sandbox")
+        sweep.start()
+        eventually(is_waited_for)
+    sweep.join(60)
+
+    job = _job(database, claim.job_id)
+    assert (job.open_provider, job.reserved_usd) == ("sandbox", Decimal("0.04"))
+
+
+def test_a_message_that_is_being_taken_holds_up_no_recall(database, claim, project_id):
+    with database.transaction() as session:
+        [other] = transitions.enqueue(session, [NewJob(project_id, "a/b", {})])
+    _dispatched(database, other.id)
+    with database.engine.connect() as frozen, database.transaction() as session:
+        frozen.execute(text("SELECT FROM jobs WHERE id = :id FOR NO KEY UPDATE"), {"id": claim.job_id})
+        session.execute(text("SET LOCAL lock_timeout = '2s'"))
+
+        recalled = transitions.recall(session, Job.id > 0, "no worker took the message")
+
+    assert [row.id for row in recalled] == [other.id]
+
+
 def test_a_recalled_job_refuses_its_first_message(database, claim, worker_id):
     with database.transaction() as session:
         transitions.recall(session, Job.id == claim.job_id, "Redis lost its messages")

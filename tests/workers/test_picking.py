@@ -19,6 +19,8 @@ from models.limit import WHOLE, Limit
 from models.project import AuthMode, Project
 from models.transitions import Claim, NewJob
 from models.worker import LOCK_NAMESPACE, Worker
+from workers import dispatch as dispatching
+from workers import picking
 from workers.dispatch import dispatch
 
 MODEL = "a/b"
@@ -547,6 +549,30 @@ def test_after_a_pause_is_committed_nothing_new_is_handed_out(hall):
     hall.limit(max_in_flight=8)
 
     assert hall.dispatch() == 0
+
+
+def test_what_was_not_bought_after_all_is_not_handed_out_as_begun(hall, worker_id, monkeypatch):
+    hall.change(Project, hall.project_id, budget_usd=Decimal("0.04"))
+    [begun] = hall.enqueue(1)
+    hall.dispatch()
+    claim, attempt_id = hall.run(begun, worker_id)
+    with hall.database.transaction() as session:
+        transitions.rescue(session, Job.id == claim.job_id, "worker was silent")
+    hall.change(Project, hall.project_id, paused_at=func.now())
+
+    real_picks = picking.picks
+
+    def picks(*told):
+        picked = real_picks(*told)
+        with hall.database.transaction() as session:
+            transitions.record_unbought(session, attempt_id, "its worker was frozen")
+        return picked
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(dispatching.picking, "picks", picks)
+        hall.dispatch()
+
+    assert hall.in_flight() == set()
 
 
 def test_a_settlement_between_two_looks_is_never_missed(hall, worker_id):

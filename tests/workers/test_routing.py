@@ -177,7 +177,7 @@ def test_what_is_begun_is_gone_on_with_breaker_or_not(doors):
 
     picks = _choose(begun, failures={0: {"second": Failed(is_out=True)}}, **{doors: {("second", "a/b")}})
 
-    assert picks == [Pick(0, "second"), Pick(1, "second")]
+    assert picks == [Pick(0, "second", is_begun=True), Pick(1, "second", is_begun=True)]
 
 
 def test_what_is_begun_waits_for_a_slot_where_it_was_begun():
@@ -214,7 +214,9 @@ def test_what_is_begun_has_its_place_already():
     begun = Waiting(1, open_provider="second")
     full = {provider_scope("second"): 0, project_scope(7): -1}
 
-    assert _choose([begun], places=full, purses={project_scope(7): Decimal(0)}) == [Pick(1, "second")]
+    assert _choose([begun], places=full, purses={project_scope(7): Decimal(0)}) == [
+        Pick(1, "second", is_begun=True)
+    ]
 
 
 def test_jobs_of_one_round_do_not_spend_the_same_dollar():
