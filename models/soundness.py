@@ -60,12 +60,9 @@ _IS_OPEN = f"attempts.state IN ({_words(OPEN_ATTEMPTS)}) AND attempts.finished_a
 _OPEN_AT = f"(SELECT attempts.provider FROM attempts WHERE attempts.job_id = jobs.id AND {_IS_OPEN})"  # noqa: S608
 
 
-def _is_kept(days: str) -> str:
-    """SQL: what a job has left behind is still there, whatever its project keeps for a time only."""
-    return (
-        f"NOT coalesce(jobs.finished_at < now() - make_interval(days => projects.{days}) + interval '1 hour',"
-        " false)"
-    )
+def _is_kept(what: str) -> str:
+    """SQL: retention has not come to what a job has left behind."""
+    return f"NOT coalesce(jobs.finished_at <= projects.{what}_deleted_to, false)"
 
 
 CHECKS = (
@@ -77,7 +74,7 @@ CHECKS = (
         SELECT jobs.id, coalesce(job_events.status, 'no first event')
         FROM jobs JOIN projects ON projects.id = jobs.project_id
         LEFT JOIN job_events ON job_events.job_id = jobs.id AND job_events.seq = 1
-        WHERE job_events.status IS DISTINCT FROM '{Status.QUEUE}' AND {_is_kept("keep_events_days")}
+        WHERE job_events.status IS DISTINCT FROM '{Status.QUEUE}' AND {_is_kept("events")}
         """,  # noqa: S608 - our own words
     ),
     Check(
@@ -99,7 +96,7 @@ CHECKS = (
             jobs.status || ', but event ' || jobs.last_seq || ' is ' || coalesce(e.status, 'missing')
         FROM jobs JOIN projects ON projects.id = jobs.project_id
         LEFT JOIN job_events AS e ON e.job_id = jobs.id AND e.seq = jobs.last_seq
-        WHERE {_is_kept("keep_events_days")}
+        WHERE {_is_kept("events")}
             AND (e.status IS DISTINCT FROM jobs.status OR e.claim > jobs.claim
                 OR EXISTS (SELECT FROM job_events WHERE job_id = jobs.id AND seq > jobs.last_seq))
         """,  # noqa: S608
@@ -241,7 +238,7 @@ CHECKS = (
         LEFT JOIN outputs ON outputs.job_id = jobs.id
         LEFT JOIN attempts ON attempts.id = outputs.attempt_id AND attempts.state = 'done'
             AND attempts.job_id = jobs.id
-        WHERE {_is_kept("keep_outputs_days")}
+        WHERE {_is_kept("outputs")}
         GROUP BY jobs.id
         HAVING (count(outputs.id) > 0) <> (coalesce(jobs.outcome, '') = 'succeeded')
             OR count(outputs.id) <> count(attempts.id)

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from models import queries, soundness, transitions
+from models import queries, retention, soundness, transitions
 from models.attempts import Cost
 from models.soundness import CHECKS
 from models.transitions import NewOutput
@@ -63,6 +63,16 @@ def succeeded(database, claim, worker_id) -> int:
 def test_a_job_that_went_the_whole_way_breaks_nothing(database, succeeded):
     with database.transaction() as session:
         assert queries.job(session, succeeded).outcome == "succeeded"
+        assert soundness.violations(session, CHECKS) == {}
+
+
+def test_what_retention_has_deleted_breaks_nothing_though_more_is_kept_since(database, project_id, succeeded):
+    with database.transaction() as session:
+        job = queries.job(session, succeeded)
+        ended = retention.EndedJob(job.id, job.uuid, job.finished_at)
+        retention.delete_events(session, project_id, [ended])  # while it kept them for some days
+
+    with database.transaction() as session:
         assert soundness.violations(session, CHECKS) == {}
 
 
