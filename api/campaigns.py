@@ -40,7 +40,7 @@ from api.schemas import (
 from api.standing import notice_of_campaign, standing
 from api.waiting import why_it_waits
 from catalogue import InvalidInput, UnknownModel
-from models import allowances, queries, transitions, usage
+from models import allowances, campaign_stops, queries, transitions, usage
 from models.allowances import Allowance
 from models.campaign import Campaign
 from models.project import Project
@@ -306,7 +306,7 @@ def add_rows(uuid: UUID, sent: CampaignRowsBody, project: NativeProject, service
     good = [row for row in read if isinstance(row, _GoodRow)]
     with services.database.transaction() as session:
         campaign = _campaign(session, project.id, uuid)
-        _refuse_while_it_stops(campaign)
+        _refuse_while_it_stops(session, campaign)
         jobs = [dataclasses.replace(row.job, campaign_id=campaign.id) for row in good]
         queued = transitions.enqueue(session, jobs)
     added = sum(job.is_new for job in queued)
@@ -327,9 +327,9 @@ def add_rows(uuid: UUID, sent: CampaignRowsBody, project: NativeProject, service
     )
 
 
-def _refuse_while_it_stops(campaign: Campaign) -> None:
+def _refuse_while_it_stops(session: Session, campaign: Campaign) -> None:
     """Who adds rows wants them made; who stops a campaign wants none of it: one of them is to think again."""
-    if campaign.stop_as is not None:
+    if campaign_stops.is_wished(session, campaign.id):
         detail = "The campaign is being stopped; it takes rows again when all of its jobs have ended."
         raise Problem(409, "campaign_stopping", detail)
 

@@ -6,7 +6,7 @@ Until nothing of the campaign lives the dispatcher sends nothing new of it, and 
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, case, func, literal_column, update
+from sqlalchemy import ColumnElement, case, func, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from models import places
@@ -17,11 +17,13 @@ from models.session import Database
 
 CAMPAIGN_LOCKS = 0x63616D70  # "camp": first half of an advisory lock's key, the campaign's id is the second
 
+ADDING_LOCKS = 0x726F7773  # "rows": the same, shared by those who add rows to the campaign
+
 IN_HAND_FOR_S = 30.0
 """Longer than a request takes, in which somebody waits for what runs to stop; who takes so long is frozen."""
 
 SETTLES_AFTER = timedelta(seconds=3)
-"""A wish stands at least so long: rows that were being added in its moment are found by then."""
+"""A wish stands at least so long: what was just being tried again of it is found by then."""
 
 
 def in_hand(database: Database, campaign_id: int) -> AbstractContextManager[bool]:
@@ -31,6 +33,16 @@ def in_hand(database: Database, campaign_id: int) -> AbstractContextManager[bool
     stopped them.
     """
     return database.alone(CAMPAIGN_LOCKS, campaign_id, at_most_s=IN_HAND_FOR_S)
+
+
+def is_wished(session: Session, campaign_id: int) -> bool:
+    """Whether the campaign is to stop; if not, rows that this unit of work adds to it are not missed by one.
+
+    A wish that comes now does not come true before this unit of work has ended.
+    """
+    # Before the look: whoever ends a wish meanwhile finds the lock taken, or has ended it.
+    session.execute(select(func.pg_advisory_xact_lock_shared(ADDING_LOCKS, campaign_id)))
+    return session.scalar(select(Campaign.stop_as).where(Campaign.id == campaign_id)) is not None
 
 
 def wish(session: Session, campaign_id: int, stop_as: Outcome) -> None:
@@ -62,6 +74,9 @@ def is_kill(campaign: Campaign) -> bool:
 
 def end_if_nothing_lives(session: Session, campaign: Campaign) -> bool:
     """Take the wish back when it has come true; True if it has."""
+    # Nobody is waited for who adds rows just now, and may be frozen: it is looked at again in a second.
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(ADDING_LOCKS, campaign.id))):
+        return False
     if places.is_anybody(session, places.LIVING, jobs_of(campaign.project_id, campaign.id)):
         return False
     ended = session.execute(

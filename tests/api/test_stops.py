@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from api import stopping_many
-from models import transitions
+from models import campaign_stops, transitions
 from models.campaign import Campaign
 from models.job import Job
 from models.lifecycle import Outcome, Status, StopOutcome
@@ -282,6 +282,31 @@ def test_the_wish_stands_when_the_answer_is_cut_short(client, hand, campaign, ca
 
     assert told["is_complete"] is False
     assert client.get(f"/api/campaigns/{campaign}").json()["stop_as"] == "killed"
+
+
+def test_a_wish_to_stop_outlives_whoever_was_adding_rows(
+    client, campaign, campaign_id, database, monkeypatch
+):
+    monkeypatch.setattr(campaign_stops, "SETTLES_AFTER", timedelta(0))
+    enqueue = transitions.enqueue
+    has_come_true = []
+
+    def slowly(adding, jobs):
+        queued = enqueue(adding, jobs)
+        with database.transaction() as session:
+            campaign_stops.wish(session, campaign_id, Outcome.KILLED)
+        with database.transaction() as session:
+            stopping = session.get_one(Campaign, campaign_id)
+            has_come_true.append(campaign_stops.end_if_nothing_lives(session, stopping))
+        return queued
+
+    monkeypatch.setattr(transitions, "enqueue", slowly)
+    row = {"model": "black-forest-labs/flux-pro-1-1", "parameters": {"prompt": "x"}, "custom_id": "1"}
+
+    answer = client.post(f"/api/campaigns/{campaign}/jobs", json={"rows": [row]})
+
+    assert answer.json()["added"] == 1
+    assert has_come_true == [False]
 
 
 def test_a_campaign_that_is_being_stopped_takes_no_rows(client, campaign):
