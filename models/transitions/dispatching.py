@@ -91,5 +91,5 @@ def recall(session: Session, where: ColumnElement[bool], reason: str) -> list[Ro
     """
     published = select(Job.id).where(places.PUBLISHED, where)
     free = session.scalars(published.with_for_update(key_share=True, skip_locked=True)).all()
-    whose = places.PUBLISHED & Job.id.in_(free)
+    whose = places.PUBLISHED & Job.id.in_(free) & where
     return move(session, lifecycle.RECALL, whose, reason=reason, **BACK_WITH_ATTEMPT)

@@ -73,7 +73,7 @@ def _locked(session: Session, whose: ColumnElement[bool]) -> ColumnElement[bool]
     the job goes back with.  In the order of their numbers, as workers lock the jobs that they move together.
     """
     rows = select(Job.id).where(whose, places.IN_HANDS).order_by(Job.id).with_for_update(key_share=True)
-    return Job.id.in_(session.scalars(rows).all()) & places.IN_HANDS
+    return Job.id.in_(session.scalars(rows).all()) & whose & places.IN_HANDS
 
 
 def _story(last_reason: str) -> ColumnElement[str]:

@@ -5,8 +5,9 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.orm import Session
 
 from models import queries, transitions, turns
 from models.attempts import Assigned, Cost, Failure
@@ -314,6 +315,30 @@ def test_a_job_that_opens_an_attempt_while_it_is_rescued_goes_back_with_it(
 
     job = _job(database, claim.job_id)
     assert (job.open_provider, job.reserved_usd) == ("sandbox", Decimal("0.04"))
+
+
+def test_a_job_that_changes_hands_meanwhile_is_not_given_back(database, claim, worker_id):
+    """Nor by a heartbeat, whose every statement is a unit of work of its own."""
+    _assigned(database, claim, worker_id)
+    changed = []
+
+    def change_hands(_connection, _cursor, statement, *_) -> None:
+        if "UPDATE jobs" not in statement or changed:
+            return
+        changed.append(claim)
+        with database.transaction() as session:
+            transitions.rescue(session, Job.id == claim.job_id, "worker was silent")
+        with database.transaction() as session:
+            transitions.accept(session, _dispatched(database, claim.job_id), worker_id)
+
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        event.listen(connection, "before_cursor_execute", change_hands)
+        with Session(connection) as session:
+            mine = (Job.id == claim.job_id) & (Job.claim == claim.number)
+            given_back = transitions.give_back(session, mine, "was left behind")
+
+    assert given_back == []
+    assert _job(database, claim.job_id).status is Status.ACCEPT
 
 
 def test_a_message_that_is_being_taken_holds_up_no_recall(database, claim, project_id):
