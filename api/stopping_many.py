@@ -7,16 +7,18 @@ have ended, or not yet.
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select, true
+from sqlalchemy import ColumnElement, Row, func, not_, select, true
 from sqlalchemy.orm import Session
 
 from api.dependencies import Services
 from api.stopping import LOOK_EVERY_S
-from models import attempts, places, transitions
+from models import allowances, attempts, places, transitions
 from models.job import Job
 from models.lifecycle import Status, StopOutcome
 from models.transitions.stopping import UNASKED
@@ -29,6 +31,9 @@ NOT_WITH_A_WORKER: ColumnElement[bool] = Job.status == Status.QUEUE
 
 ALL_BEGUN: ColumnElement[bool] = true()
 """SQL: what a kill stops."""
+
+IN_HANDS_OR_BEGUN: ColumnElement[bool] = not_(places.PUBLISHED) | attempts.are_open()
+"""SQL: what nobody has taken from the queue is ended, not asked."""
 
 logger = logging.getLogger("darkroom.api")
 
@@ -50,15 +55,30 @@ class Progress:
     is_complete: bool = False
 
 
+@contextmanager
+def halted(services: Services, project_id: int) -> Iterator[None]:
+    """Meanwhile nothing new of the project is sent: what is just being stopped must not be begun."""
+    with services.database.transaction() as session:
+        until = allowances.halt_project(session, project_id, timedelta(seconds=WORK_S))
+    try:
+        yield
+    finally:
+        with services.database.transaction() as session:
+            allowances.go_on(session, project_id, until)
+        services.bell.ring()
+
+
 def stop(services: Services, jobs: ColumnElement[bool], begun: ColumnElement[bool]) -> Progress:
     """End what waits of these jobs, and ask those to stop that are `begun` so; for as long as `WORK_S`.
 
-    Safe to call again: it goes on where it was.
+    Those that are begun come first: each second of theirs may cost something, and there
+    are never many.  Safe to call again: it goes on where it was.
     """
     progress = Progress()
     deadline = time.monotonic() + WORK_S
     while not progress.is_complete and time.monotonic() < deadline:
-        if _end_some(services, jobs, progress) or _ask_some(services, jobs & begun, progress):
+        has_asked = _ask_some(services, jobs & begun & IN_HANDS_OR_BEGUN, progress)
+        if _end_some(services, jobs, progress) or has_asked:
             continue
         with services.database.transaction() as session:
             progress.is_complete = not _is_anybody_left(session, jobs, begun)

@@ -42,6 +42,7 @@ class _Meant:
 
     jobs: ColumnElement[bool]
     are_named: bool = False
+    project_id: int | None = None  # whose jobs have something in common, however many they are
     named: dict[str, int] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
 
@@ -72,7 +73,7 @@ def kill_many(
 def _meant(services: Services, project_id: int, whom: StopBody) -> _Meant:
     with services.database.transaction() as session:
         if whom.filter is not None:
-            return _Meant(_filtered(session, project_id, whom.filter))
+            return _Meant(_filtered(session, project_id, whom.filter), project_id=project_id)
         names = [str(name) for name in whom.ids or ()]
         named = queries.jobs_called(session, project_id, [name for name in names if may_be_a_name(name)])
     return _Meant(
@@ -133,7 +134,11 @@ def _stop_campaign(
 
 
 def _stop(services: Services, meant: _Meant, begun: ColumnElement[bool], wait_s: float) -> StopManyAnswer:
-    progress = stopping_many.stop(services, meant.jobs, begun)
+    if meant.project_id is None:
+        progress = stopping_many.stop(services, meant.jobs, begun)
+    else:
+        with stopping_many.halted(services, meant.project_id):
+            progress = stopping_many.stop(services, meant.jobs, begun)
     stopping_many.wait(services, progress.asked, min(wait_s, WAIT_MAX_S))
     shown = {*progress.asked, *meant.named.values()}
     with services.database.transaction() as session:

@@ -5,6 +5,7 @@ obeys both.  Each write names only the columns that change, so that what the
 database itself adds to `spent_usd` meanwhile is not lost.
 """
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypedDict, TypeVar
 
@@ -68,6 +69,28 @@ def pause_campaign(session: Session, campaign_id: int) -> Campaign:
     """The same of a campaign."""
     take_back(session, Job.campaign_id == campaign_id)
     return _write(session, Campaign, campaign_id, {"paused_at": _now_unless(Campaign)})
+
+
+def halt_project(session: Session, project_id: int, most: timedelta) -> datetime:
+    """Until when nothing new of the project is sent, nor what no worker has taken yet.
+
+    For whoever stops many of its jobs: meanwhile none of them is begun.  It ends by itself,
+    should nobody say `go_on`.
+    """
+    take_back(session, Job.project_id == project_id)
+    until: datetime = session.execute(select(func.clock_timestamp() + most)).scalar_one()
+    longest = func.greatest(Project.halted_until, until)
+    session.execute(update(Project).where(Project.id == project_id).values(halted_until=longest))
+    return until
+
+
+def go_on(session: Session, project_id: int, until: datetime) -> None:
+    """The project is dispatched again, unless somebody else has halted it for longer."""
+    session.execute(
+        update(Project)
+        .where(Project.id == project_id, Project.halted_until == until)
+        .values(halted_until=None)
+    )
 
 
 def resume_project(session: Session, project_id: int) -> Project:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, Numeric, and_, case, cast, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Numeric, and_, case, cast, false, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from models.attempt import Attempt
@@ -101,10 +101,12 @@ def terms(
     Look up what is in use before, never after: what is settled in between then counts
     twice, where otherwise it would not count at all.
     """
+    halted = func.coalesce(Project.halted_until > func.clock_timestamp(), false())
+    standing_still = or_(Project.paused_at.is_not(None), halted)
     stopping = or_(Campaign.paused_at.is_not(None), Campaign.stop_as.is_not(None))
     rows = session.execute(
         union_all(
-            select(literal("project"), *_terms_of(Project), Project.paused_at.is_not(None)).where(
+            select(literal("project"), *_terms_of(Project), standing_still).where(
                 Project.id.in_(project_ids)
             ),
             select(literal("campaign"), *_terms_of(Campaign), stopping).where(Campaign.id.in_(campaign_ids)),

@@ -44,7 +44,7 @@ IN_FLIGHT = and_(Job.outcome.is_(None), or_(Job.dispatched_at.is_not(None), Job.
 STOPPING = and_(Job.outcome.is_(None), Job.kill_requested_at.is_not(None))
 """ix_jobs_stopping"""
 
-NEVER_BEGUN = (READY, DELAYED, SUSPECT, PUBLISHED)
+NEVER_BEGUN = (PUBLISHED, READY, DELAYED, SUSPECT)
 """Whatever has no open attempt and no worker is here, unless it is to be stopped already."""
 
 LIVING = (READY, DELAYED, SUSPECT, IN_FLIGHT, STOPPING)

@@ -51,6 +51,7 @@ class Project(Base):
     weight: Mapped[int] = mapped_column(server_default="1")  # turns it gets for each turn of a project of 1
     max_in_flight: Mapped[int | None]  # jobs at a time; None for any number
     paused_at: Mapped[datetime | None]  # since then none of its jobs is dispatched
+    halted_until: Mapped[datetime | None]  # nor before: many of them are just being stopped
     budget_usd: Mapped[Usd | None]  # what it may spend in all; None for any sum
     spent_usd: Mapped[Usd] = mapped_column(server_default="0")  # the sum of its attempts' `settled_usd`
     # Days after a job's end; None for ever.

@@ -292,6 +292,7 @@ def _widen_attempts() -> None:
 def _widen_projects() -> None:
     for column in (*_turn_and_budget(), *(_days(name) for name in ("jobs", "events", "outputs"))):
         op.add_column("projects", column)
+    op.add_column("projects", sa.Column("halted_until", sa.DateTime(timezone=True), nullable=True))
     _check_turn_and_budget("projects")
     for name in ("jobs", "events", "outputs"):
         op.create_check_constraint(op.f(f"ck_projects_keep_{name}_days"), "projects", f"keep_{name}_days > 0")
@@ -413,6 +414,7 @@ def downgrade() -> None:
         op.drop_column("projects", added.name)
     for name in ("jobs", "events", "outputs"):
         op.drop_column("projects", f"keep_{name}_days")
+    op.drop_column("projects", "halted_until")
     _narrow_attempts()
     _narrow_jobs()
 

@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import select, update
 
 from api import stopping_many
-from models import campaign_stops, transitions
+from models import allowances, campaign_stops, limits, queries, transitions
 from models.campaign import Campaign
 from models.job import Job
 from models.lifecycle import Outcome, Status, StopOutcome
+from models.scopes import project_scope
 
 AT_ONCE = {"wait_s": 0}
 
@@ -72,6 +73,59 @@ def test_a_job_may_be_called_by_any_of_its_names(ask, hand):
 
     assert [one["id"] for one in told["jobs"]] == [job.id] * 3
     assert (told["matched"], told["stopped"]) == (1, {"never_started": 1})
+
+
+def test_what_runs_is_asked_before_what_waits_is_ended(ask, hand, monkeypatch):
+    hand.start(hand.queue())
+    hand.queue()
+    order = []
+    for verb in ("request_kills", "cancel_waiting"):
+        monkeypatch.setattr(stopping_many.transitions, verb, noted(order, getattr(transitions, verb)))
+
+    ask("kill", filter={"all": True})
+
+    assert order[:2] == ["request_kills", "cancel_waiting"]
+
+
+def noted(order, verb):
+    """The same verb; its name is written down when it is called."""
+
+    def call(*arguments):
+        order.append(verb.__name__)
+        return verb(*arguments)
+
+    return call
+
+
+def test_nothing_of_a_project_begins_while_many_of_its_jobs_are_stopped(ask, hand, database, monkeypatch):
+    hand.queue()
+    seen = []
+    cancel_waiting = transitions.cancel_waiting
+
+    def looked_at(session, jobs):
+        seen.append(limits.terms(session, [project.id for project in queries.projects(session)], []))
+        return cancel_waiting(session, jobs)
+
+    monkeypatch.setattr(stopping_many.transitions, "cancel_waiting", looked_at)
+
+    ask("kill", filter={"all": True})
+
+    assert [terms.is_paused for terms in seen[0].values()] == [True]
+    with database.transaction() as session:
+        [project] = queries.projects(session)
+        assert project.halted_until is None
+
+
+def test_a_halt_ends_by_itself_and_another_one_s_is_left_alone(database, project_id):
+    with database.transaction() as session:
+        longer = allowances.halt_project(session, project_id, timedelta(hours=1))
+        shorter = allowances.halt_project(session, project_id, timedelta(seconds=0))
+        allowances.go_on(session, project_id, shorter)
+        assert limits.terms(session, [project_id], [])[project_scope(project_id)].is_paused
+
+        allowances.go_on(session, project_id, longer)
+        allowances.halt_project(session, project_id, timedelta(seconds=-1))
+        assert not limits.terms(session, [project_id], [])[project_scope(project_id)].is_paused
 
 
 def test_what_runs_is_killed_by_whoever_holds_it(ask, hand, bell):
