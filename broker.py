@@ -37,7 +37,7 @@ QUEUES = (REMOTE, LOCAL, CONTROL, DELIVER)
 RING_EXPIRES_S = 5
 """A ring whose message was lost is forgotten after this long; beat rings again each second."""
 
-_WIPE_MARK = "darkroom:published"
+WIPE_MARK = "darkroom:published"
 _PUBLISH_BATCH = 500
 
 logger = logging.getLogger("darkroom.broker")
@@ -150,7 +150,7 @@ class Broker:
         Raises:
             redis.RedisError: Redis is away.
         """
-        return bool(self._redis.set(_WIPE_MARK, 1, nx=True))
+        return bool(self._redis.set(WIPE_MARK, 1, nx=True))
 
     def publish(self, messages: Sequence[GenerateMessage]) -> None:
         """Send the messages in bulk, those of a queue in their order.
