@@ -1,11 +1,14 @@
 """Which jobs are meant, as a caller says it and as it is asked of Postgres."""
 
+from difflib import get_close_matches
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from api.errors import Problem
+from api.market import Market
 from api.schemas import EndedFilterBody, JobFilterBody, LivingFilterBody
+from catalogue import UnknownModel
 from models import queries
 from models.lifecycle import Outcome
 from models.queries import JobFilter
@@ -14,11 +17,11 @@ UNWANTED_ENDS = (Outcome.FAILED, Outcome.EXPIRED)
 """What is tried again unless other ends are named: who stopped a job wanted it stopped."""
 
 
-def job_filter(session: Session, project_id: int, asked: JobFilterBody) -> JobFilter:
+def job_filter(session: Session, market: Market, project_id: int, asked: JobFilterBody) -> JobFilter:
     """The filter that a caller has sent.
 
     Raises:
-        Problem: the project has no such campaign.
+        Problem: the project has no such campaign, or nobody knows the model or the provider.
     """
     campaign_id = None if asked.campaign is None else campaign_id_of(session, project_id, asked.campaign)
     statuses = asked.statuses if isinstance(asked, LivingFilterBody) else None
@@ -29,8 +32,8 @@ def job_filter(session: Session, project_id: int, asked: JobFilterBody) -> JobFi
         error_codes=None if codes is None else tuple(codes),
         campaign_id=campaign_id,
         is_held=asked.held,
-        model_slug=asked.model,
-        provider=asked.provider,
+        model_slug=None if asked.model is None else slug_of(session, market, project_id, asked.model),
+        provider=None if asked.provider is None else _known_provider(market, asked.provider),
         priority=asked.priority,
         created_after=asked.created_after,
         created_before=asked.created_before,
@@ -53,6 +56,28 @@ def campaign_id_of(session: Session, project_id: int, uuid: UUID) -> int:
     if found is None:
         raise Problem(404, "campaign_not_found", "This project has no such campaign.")
     return found.id
+
+
+def slug_of(session: Session, market: Market, project_id: int, name: str) -> str:
+    """The slug of a model, by any of its spellings, or of one that only old jobs still name.
+
+    Raises:
+        Problem: there is no such model: no filter means nobody because of a slip.
+    """
+    try:
+        return market.catalogue.find(name).slug
+    except UnknownModel as exc:
+        if queries.has_jobs_for(session, project_id, name):
+            return name  # it has left the catalogue since
+        raise Problem(422, "unknown_model", str(exc), suggestions=exc.suggestions) from exc
+
+
+def _known_provider(market: Market, name: str) -> str:
+    if name in market.known:
+        return name
+    near = get_close_matches(name, market.known)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(market.known)}."
+    raise Problem(422, "unknown_provider", f"Provider {name!r} is unknown: {hint}", suggestions=near)
 
 
 def id_after(cursor: str) -> int:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from api import places, resolving, stopping
 from api.dependencies import NativeProject, Services, ServicesOf
 from api.errors import Problem
-from api.filters import campaign_id_of, id_after, invalid
+from api.filters import campaign_id_of, id_after, invalid, slug_of
 from api.market import NotExpressible, NotSold
 from api.names import job_called
 from api.native_shapes import at_stake_usd, event_answer, job_answer, job_detail
@@ -140,7 +140,7 @@ def list_jobs(
             campaign_id,
             before_id,
             held,
-            model_slug=model,
+            model_slug=None if model is None else slug_of(session, services.market, project.id, model),
             created_before=created_before,
             error_codes=tuple(_parted(error_codes)) or None,
         )

@@ -90,7 +90,7 @@ def retry_several(which: RetryJobsBody, project: NativeProject, services: Servic
     if which.filter is None:
         return _named(services, project.id, [str(name) for name in which.ids or ()], which)
     with services.database.transaction() as session:
-        wanted = job_filter(session, project.id, which.filter)
+        wanted = job_filter(session, services.market, project.id, which.filter)
     return _found(services, project.id, wanted, which)
 
 

@@ -73,7 +73,7 @@ def kill_many(
 def _meant(services: Services, project_id: int, whom: StopBody) -> _Meant:
     with services.database.transaction() as session:
         if whom.filter is not None:
-            return _Meant(_filtered(session, project_id, whom.filter), project_id=project_id)
+            return _Meant(_filtered(session, services, project_id, whom.filter), project_id=project_id)
         names = [str(name) for name in whom.ids or ()]
         named = queries.jobs_called(session, project_id, [name for name in names if may_be_a_name(name)])
     return _Meant(
@@ -84,8 +84,10 @@ def _meant(services: Services, project_id: int, whom: StopBody) -> _Meant:
     )
 
 
-def _filtered(session: Session, project_id: int, asked: LivingFilterBody) -> ColumnElement[bool]:
-    wanted = job_filter(session, project_id, asked)
+def _filtered(
+    session: Session, services: Services, project_id: int, asked: LivingFilterBody
+) -> ColumnElement[bool]:
+    wanted = job_filter(session, services.market, project_id, asked)
     jobs = queries.meant(project_id, wanted)
     if wanted.campaign_id is None:
         return jobs

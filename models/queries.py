@@ -209,6 +209,12 @@ def _terms_of(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
         yield Job.error_code.in_(wanted.error_codes)
 
 
+def has_jobs_for(session: Session, project_id: int, model_slug: str) -> bool:
+    """Whether a project has asked for this model, spelt so, at any time."""
+    found = select(Job.id).where(Job.project_id == project_id, Job.model_slug == model_slug).limit(1)
+    return session.scalars(found).first() is not None
+
+
 def trail(session: Session, job_id: int) -> Sequence[JobEvent]:
     """Every status the job has had, in order."""
     return session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.seq)).all()

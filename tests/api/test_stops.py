@@ -196,6 +196,42 @@ def test_another_projects_jobs_are_unknown(stranger, hand):
     assert hand.look(job_id).outcome is None
 
 
+@pytest.mark.parametrize(
+    ("said", "code", "suggested"),
+    [
+        ({"provider": "sandbux"}, "unknown_provider", "sandbox"),
+        ({"model": "flux-pro-1-2"}, "unknown_model", "black-forest-labs/flux-pro-1-1"),
+    ],
+)
+def test_a_slip_in_a_filter_is_refused_and_means_nobody(ask, hand, said, code, suggested):
+    job_id = hand.queue()
+
+    for verb in ("cancel", "kill", "retry"):
+        refused = ask(verb, filter=said, status=422)
+        assert (refused["code"], suggested in refused["suggestions"]) == (code, True)
+
+    assert hand.look(job_id).outcome is None
+
+
+def test_a_model_is_meant_by_any_of_its_spellings(ask, client, hand):
+    hand.queue()
+
+    listed = client.get("/api/jobs", params={"model": "FLUX-Pro-1-1"}).json()["jobs"]
+    told = ask("cancel", filter={"model": "flux-pro-1-1"})
+
+    assert (len(listed), told["stopped"]) == (1, {"never_started": 1})
+
+
+def test_a_list_of_an_unknown_model_is_refused(client):
+    assert client.get("/api/jobs", params={"model": "nope"}).json()["code"] == "unknown_model"
+
+
+def test_a_model_that_has_left_the_catalogue_is_meant_by_its_old_name(ask, hand):
+    hand.queue(model_slug="someone/gone")
+
+    assert ask("cancel", filter={"model": "someone/gone"})["matched"] == 1
+
+
 # --- by what they have in common ---------------------------------------------------------------------
 
 
