@@ -186,9 +186,11 @@ class Provider(Protocol):
     def adopt(self, remote_id: str) -> Ticket:
         """A ticket for a request that a person found at the provider, by the provider's own id for it.
 
-        Asks nobody: whether there is such a request shows at the first `check`.
+        Asks nobody: whether there is such a request shows at the first `check`.  What a person has
+        seen there is no longer on its way, so an id that is unknown then is wrong, and not early.
 
         Raises:
+            InvalidParameters: it can be no id of the provider's.
             Unsupported: the provider has no such ids.
         """
 

@@ -6,6 +6,8 @@ from decimal import Decimal
 
 from pydantic import JsonValue
 
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
 _USD = re.compile(r"\d{1,6}(\.\d{1,18})?|\.\d{1,18}")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LONGEST_URL = 8192

@@ -89,7 +89,7 @@ class Provider(HttpProvider):
         task_id = identifier(remote_id)
         if task_id is None:
             raise InvalidParameters(f"{remote_id[:100]!r} can be no task of vtrix's")
-        return {"id": task_id, "submitted_at": self._now()}
+        return {"id": task_id, "submitted_at": self._now() - GRACE_S}
 
     def check(self, ticket: Ticket) -> Progress:
         """How far the task is.

@@ -29,7 +29,7 @@ from providers.errors import (
     MalformedResponse,
     Unsupported,
 )
-from providers.reading import identifier, usd, web_address
+from providers.reading import UUID, identifier, usd, web_address
 from providers.vendor import HttpProvider
 
 HOME = "bfl.ai"
@@ -65,33 +65,36 @@ class Provider(HttpProvider):
         task_id = str(identifier(body.get("id")))
         cost = reading.dollars(body.get("cost"))
         return {
-            **self.adopt(task_id),
+            "id": task_id,
             "polling_url": web_address(body.get("polling_url")) or self._result_of(task_id),
             "cost_usd": None if cost is None else str(cost),
+            "submitted_at": self._now(),
         }
 
     def adopt(self, remote_id: str) -> Ticket:
         """The ticket of the task with this id, or with this polling_url.
 
-        An id alone is looked for where the base URL leads; another region does not know it.
+        An id alone is a UUID, as each of their documents' is; should that change, there is the polling_url.
+        It is looked for where the base URL leads; another region does not know it.
 
         Raises:
             InvalidParameters: it can be neither.
         """
-        task_id, polling_url = identifier(remote_id), remote_id
-        if task_id is not None:
-            polling_url = self._result_of(task_id)
+        task_id, polling_url = None, remote_id
+        if UUID.fullmatch(remote_id):
+            task_id, polling_url = remote_id, self._result_of(remote_id)
         elif self._is_ours(remote_id):
             task_id = identifier(httpx.URL(remote_id).params.get("id"))
         if task_id is None:
             raise InvalidParameters(
-                f"{remote_id[:100]!r} can be no task of bfl's: it takes an id, or a polling_url with ?id="
+                f"{remote_id[:100]!r} can be no task of bfl's: its ids are UUIDs; "
+                "a task's polling_url, with ?id=, is taken as well"
             )
         return {
             "id": task_id,
             "polling_url": polling_url,
             "cost_usd": None,
-            "submitted_at": self._now(),
+            "submitted_at": self._now() - reading.GRACE_S,
         }
 
     def check(self, ticket: Ticket) -> Progress:

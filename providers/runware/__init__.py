@@ -9,7 +9,6 @@ whether there is such a task, and refuses to take the same one twice.  No webhoo
 registered: what comes there carries no signature.
 """
 
-import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -27,12 +26,11 @@ from providers.base import (
 )
 from providers.errors import InvalidParameters, MalformedResponse, ProviderError
 from providers.gathering import Gathering
+from providers.reading import UUID
 from providers.runware import reading
 from providers.runware.reading import Share, Task
 from providers.runware.sending import pictures_of, questions, told
 from providers.vendor import HttpProvider
-
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class Provider(HttpProvider):
@@ -101,9 +99,9 @@ class Provider(HttpProvider):
         Raises:
             InvalidParameters: it can be no id.
         """
-        if not _UUID.fullmatch(remote_id):
+        if not UUID.fullmatch(remote_id):
             raise InvalidParameters(f"{remote_id[:100]!r} can be no task of runware's: its ids are UUIDs")
-        return self._ticket(remote_id, None)
+        return {**self._ticket(remote_id, None), "submitted_at": self._now() - reading.GRACE_S}
 
     def check(self, ticket: Ticket) -> Progress:
         """How far the task is; tasks that are checked at the same time are asked for together.

@@ -99,7 +99,7 @@ class Provider(HttpProvider):
         taskid = identifier(remote_id)
         if taskid is None or not taskid.isdecimal():
             raise InvalidParameters(f"{remote_id[:100]!r} can be no task of wiro's: its ids are numbers")
-        return {"taskid": taskid, "submitted_at": self._now()}
+        return {"taskid": taskid, "submitted_at": self._now() - reading.GRACE_S}
 
     def check(self, ticket: Ticket) -> Progress:
         """How far the task is.

@@ -468,6 +468,8 @@ def test_a_task_of_another_region_is_adopted_by_its_polling_url(bfl):
         "https://api.eu2.bfl.ai/v1/get_result?id=task-1\n",
         "https://xn--zzz-/v1/get_result?id=task-1",
         "task 1",
+        "nope",
+        "d5ba37dc-1f4c-4b38-9c5f-6ad1c9d3a0b",
         "",
     ],
 )

@@ -13,6 +13,7 @@ import json
 from dataclasses import replace
 from decimal import Decimal
 
+import httpx
 import pytest
 from PIL import Image
 
@@ -23,6 +24,7 @@ from providers.errors import (
     Billed,
     CallerError,
     ContentRefused,
+    Forgotten,
     GenerationFailed,
     InsufficientBalance,
     InvalidParameters,
@@ -392,6 +394,27 @@ def test_what_a_person_found_there_is_as_good_as_a_ticket(play, name):
 def test_what_can_be_no_id_is_not_adopted(idle, name, remote_id):
     with pytest.raises(CallerError):
         idle(name).adopt(remote_id)
+
+
+UNKNOWN = {
+    "bfl": (200, {"status": "Task not found"}),
+    "runware": (404, {"errors": [{"code": "taskNotFound", "message": "Gone.", "taskType": "getResponse"}]}),
+    "vtrix": (404, {}),
+    "wiro": (200, {"result": True, "errors": [], "total": "0", "tasklist": []}),
+}
+"""What each says of a task that it does not know."""
+
+
+@pytest.mark.parametrize("name", sorted(UNKNOWN))
+def test_an_id_that_a_person_gave_is_known_at_once_or_is_wrong(on_air, tape_of, name):
+    status, body = UNKNOWN[name]
+    provider = on_air(name, lambda _: httpx.Response(status, json=body))
+    found = tape_of(name)["scenarios"]["adopted"]["expects"]["remote_id"]
+
+    state = provider.check(provider.adopt(found))
+
+    assert isinstance(state, Failed)
+    assert type(state.error) is Forgotten
 
 
 # --- stopping -----------------------------------------------------------------------------------------
