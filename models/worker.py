@@ -31,7 +31,7 @@ class Worker(Base):
     name: Mapped[str]  # Celery's node name
     host: Mapped[str]
     pid: Mapped[int]
-    queues: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    queues: Mapped[list[str]] = mapped_column(ARRAY(Text))  # none once it is closing
     concurrency: Mapped[int]  # jobs at a time
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())

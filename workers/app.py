@@ -77,7 +77,7 @@ def _hand_over(**_: Any) -> None:
     holds a lock that is needed here; so it is done beside it.  Not by a `Thread`,
     whose `start` waits: under gevent the handler runs in the hub, which must not.
     """
-    _thread.start_new_thread(process.this_one().running.close, ())
+    _thread.start_new_thread(process.this_one().close, ())
 
 
 @signals.worker_shutdown.connect

@@ -57,6 +57,8 @@ class Heartbeat:
         self._worker_id: int | None = None
         self._left_behind: set[Claim] = set()
         self._registered = threading.Event()
+        self._takes_jobs = True
+        self._is_news = threading.Event()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -72,9 +74,19 @@ class Heartbeat:
             raise RuntimeError("registered without an id")
         return self._worker_id
 
+    def take_nothing_more(self) -> None:
+        """Serve no queue any longer: what runs here may still take long, and nothing else is to be sent here.
+
+        Without it a worker that is asked to end counts until its last job has left it, and each
+        message to it lies in a queue that nobody reads.
+        """
+        self._takes_jobs = False
+        self._is_news.set()
+
     def stop(self) -> None:
         """Say goodbye: the lock is released, and the row ended unless it still holds jobs."""
         self._ending.set()
+        self._is_news.set()
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
@@ -102,7 +114,9 @@ class Heartbeat:
             # After a lost connection the old session may hold the lock for a while yet.
             has_lock = has_lock or self._take_lock(connection)
             self._look_after_jobs(connection)
-            if self._ending.wait(BEAT_S):
+            self._is_news.wait(BEAT_S)
+            self._is_news.clear()
+            if self._ending.is_set():
                 break
         self._end(connection)
 
@@ -124,7 +138,7 @@ class Heartbeat:
                 name=self._identity.name,
                 host=socket.gethostname(),
                 pid=os.getpid(),
-                queues=list(self._identity.queues),
+                queues=self._queues(),
                 concurrency=self._identity.concurrency,
             )
             .returning(Worker.id)
@@ -141,10 +155,13 @@ class Heartbeat:
             connection.execute(
                 update(Worker)
                 .where(Worker.id == self._worker_id, Worker.ended_at.is_(None))
-                .values(seen_at=func.clock_timestamp())
+                .values(seen_at=func.clock_timestamp(), queues=self._queues())
             ).rowcount
             == 1
         )
+
+    def _queues(self) -> list[str]:
+        return list(self._identity.queues) if self._takes_jobs else []
 
     def _look_after_jobs(self, connection: Connection) -> None:
         """Ask killed jobs to stop, and give back what this process holds but does not run.

@@ -48,6 +48,12 @@ class Process:
         self._heartbeat = Heartbeat(database, identity, self.running)
         self._heartbeat.start()
 
+    def close(self) -> None:
+        """No new jobs, and those that run are asked to leave; the dispatcher hears of it first."""
+        if self._heartbeat is not None:
+            self._heartbeat.take_nothing_more()
+        self.running.close()
+
 
 def this_one() -> Process:
     """The process we are in."""

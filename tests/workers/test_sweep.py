@@ -162,6 +162,39 @@ def test_a_heartbeat_registers_and_says_goodbye(database_url, database):
         assert session.get_one(Worker, worker_id).ended_at is not None
 
 
+def test_a_worker_that_is_closing_is_alive_and_is_sent_nothing_more(database_url, database, eventually):
+    beat = _heartbeat(database_url, RunningJobs())
+    beat.start()
+    worker_id = beat.worker_id()
+    assert _capacity(database) == {"remote": 4}
+
+    beat.take_nothing_more()
+
+    eventually(lambda: not _capacity(database))
+    assert _is_live(database, worker_id)
+    beat.stop()
+
+
+def test_a_closing_worker_that_was_buried_comes_back_for_its_jobs_alone(database_url, database, eventually):
+    beat = _heartbeat(database_url, RunningJobs())
+    beat.start()
+    first = beat.worker_id()
+    beat.take_nothing_more()
+
+    with database.transaction() as session:
+        session.execute(update(Worker).values(ended_at=func.clock_timestamp()))
+    eventually(lambda: beat.worker_id() != first)
+
+    assert _is_live(database, beat.worker_id())
+    assert not _capacity(database)
+    beat.stop()
+
+
+def _capacity(database):
+    with database.transaction() as session:
+        return queries.capacity(session)
+
+
 def _heartbeat(database_url, running) -> Heartbeat:
     return Heartbeat(Database(database_url, pool_size=1), Identity("remote@here", ("remote",), 4), running)
 
