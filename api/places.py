@@ -39,7 +39,7 @@ def place_of(session: Session, market: Market, job: Job) -> QueueAnswer | None:
     if apart is not None:
         return QueueAnswer(position=None, is_at_least=False, ahead=None, wait_s=None, reason=apart)
     where = positions.position(session, job)
-    reason = next(_why_nobody_knows(session, market, job, now), None)
+    reason = next(_why_nobody_knows(session, market, job), None)
     wait_s = None if reason is not None else _wait_s(session, market, job, where, now)
     if reason is None and wait_s is None:
         reason = "Nothing like it was made lately, so nobody knows how long that takes."
@@ -64,7 +64,7 @@ def _why_it_is_in_no_turn(job: Job, now: datetime) -> str | None:
     return None
 
 
-def _why_nobody_knows(session: Session, market: Market, job: Job, now: datetime) -> Iterator[str]:
+def _why_nobody_knows(session: Session, market: Market, job: Job) -> Iterator[str]:
     """What keeps it from its turn for a time that nobody knows."""
     used = limits.in_use(session)
     campaign_ids = [] if job.campaign_id is None else [job.campaign_id]
@@ -90,24 +90,12 @@ def _why_nobody_knows(session: Session, market: Market, job: Job, now: datetime)
     shut = waiting.why_it_waits(session, market, job)
     if shut is not None:
         yield shut
-    rows = limits.limits(session)
-    closed = [why for name in names if (why := _why_closed(rows, (name, job.model_slug), now)) is not None]
-    if names and len(closed) == len(names):
-        yield "; ".join(closed) + "."
+    closed = waiting.why_all_are_closed(session, market, job)
+    if closed is not None:
+        yield closed
     capacity = queries.capacity(session)
     if not any(capacity[queue_of(name)] for name in names):
         yield "No worker is alive that could take it."
-
-
-def _why_closed(rows: dict[OfferKey, Limit], offer: OfferKey, now: datetime) -> str | None:
-    """Why nothing new goes to an offer now."""
-    name, _ = offer
-    whole = rows.get((name, WHOLE))
-    if limits.is_paused(rows, offer):
-        return f"{name} is paused"
-    if whole is not None and whole.quiet_until is not None and limits.is_quiet(whole, now):
-        return f"{name} asked to be left alone until {_moment(whole.quiet_until)}"
-    return None
 
 
 def _wait_s(session: Session, market: Market, job: Job, where: Position, now: datetime) -> float | None:

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from api.market import Market
 from catalogue import UnknownModel
-from models import queries
+from models import limits, queries
 from models.breaker import Breaker
 from models.job import Job
-from models.lifecycle import OPEN_ATTEMPTS, BreakerState, Status
+from models.lifecycle import OPEN_ATTEMPTS, BreakerState, OfferKey, Status
+from models.limit import WHOLE, Limit
 
 
 def why_it_waits(session: Session, market: Market, job: Job) -> str | None:
@@ -49,6 +50,27 @@ def candidates(session: Session, market: Market, job: Job) -> list[str]:
         for name in wanted
         if name in sold_by and name not in job.excluded and not (name in failures and failures[name].is_out)
     ]
+
+
+def why_all_are_closed(session: Session, market: Market, job: Job) -> str | None:
+    """A sentence for people; None unless every offer the job may go to is paused or asked for quiet."""
+    names = candidates(session, market, job)
+    now = session.execute(select(func.clock_timestamp())).scalar_one()
+    rows = limits.limits(session)
+    closed = [why for name in names if (why := _why_closed(rows, (name, job.model_slug), now)) is not None]
+    return "; ".join(closed) + "." if names and len(closed) == len(names) else None
+
+
+def _why_closed(rows: dict[OfferKey, Limit], offer: OfferKey, now: datetime) -> str | None:
+    """Why nothing new goes to an offer now."""
+    name, _ = offer
+    whole = rows.get((name, WHOLE))
+    if limits.is_paused(rows, offer):
+        return f"{name} is paused"
+    if whole is not None and whole.quiet_until is not None and limits.is_quiet(whole, now):
+        until = whole.quiet_until.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return f"{name} asked to be left alone until {until}"
+    return None
 
 
 def _is_shut(breaker: Breaker, now: datetime) -> bool:

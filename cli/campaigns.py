@@ -167,6 +167,8 @@ for command in (
 def _how_it_stands(campaign: Campaign) -> str:
     if campaign["stop_as"]:
         return "is being stopped"
+    if _tally(campaign).is_over:
+        return ""
     return "paused" if campaign["paused_at"] else "stands still" if campaign["notice"] else ""
 
 

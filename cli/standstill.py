@@ -6,7 +6,7 @@ For `darkroom doctor`.  Nothing of it is a fault; all of it is asked about at ni
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Integer, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from cli.findings import Finding, Health
@@ -16,7 +16,7 @@ from models.campaign import Campaign
 from models.job import Job
 from models.lifecycle import MAX_WORKER_DEATHS, SUSPECT_DEATHS
 from models.limit import WHOLE, Limit
-from models.places import IN_FLIGHT, SUSPECT
+from models.places import IN_FLIGHT, SUSPECT, WAITS
 from models.project import Project
 from models.usage import left_usd
 from models.widths import width
@@ -104,11 +104,14 @@ def _campaigns(session: Session) -> Iterator[Finding]:
 
 
 def _told(session: Session, which: ColumnElement[bool]) -> list[tuple[Campaign, str]]:
-    """The newest campaigns of the sort, each with its project's name."""
+    """The newest campaigns of the sort of which something waits, each with its project's name."""
+    # As the index of the waiting has it, the zero written out: bound to the statement it would not be used.
+    lane = func.coalesce(Job.campaign_id, literal_column("0", Integer)) == Campaign.id
+    waiting = select(Job.id).where(WAITS, Job.project_id == Campaign.project_id, lane).exists()
     newest = (
         select(Campaign, Project.name)
         .join(Project, Project.id == Campaign.project_id)
-        .where(which)
+        .where(which, waiting)
         .order_by(Campaign.id.desc())
         .limit(MOST)
     )

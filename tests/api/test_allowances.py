@@ -340,6 +340,16 @@ def test_a_price_that_nobody_knows_stops_a_budget_and_says_so(client, campaign, 
     assert "what a job costs at vtrix is unknown" in told
 
 
+@pytest.mark.usefixtures("all_vendors")
+def test_a_campaign_that_can_only_go_where_an_operator_paused_says_so(client, campaign, database):
+    row = {"custom_id": "1", "model": "black-forest-labs/flux-pro-1-1", "parameters": {"prompt": "x"}}
+    client.post(f"{campaign}/jobs", json={"rows": [{**row, "provider": "bfl"}]}).raise_for_status()
+    with database.transaction() as session:
+        provider_rules.pause(session, "bfl", "black-forest-labs/flux-pro-1-1")
+
+    assert client.get(campaign).json()["notice"] == "Waits: bfl is paused."
+
+
 # --- the project -----------------------------------------------------------------------------------
 
 

@@ -56,7 +56,8 @@ def test_when_nothing_stands_still_it_is_said_in_one_line(told, queue, boats):
     assert told() == ["turns: nothing is paused, used up, narrowed or suspected"]
 
 
-def test_pauses_are_told_with_what_ends_them(told, database, project_id, boats):
+def test_pauses_are_told_with_what_ends_them(told, database, project_id, boats, queue):
+    queue(campaign_id=boats)
     with database.transaction() as session:
         provider_rules.pause(session, "wiro", WHOLE)
         provider_rules.pause(session, "bfl", MODEL)
@@ -86,6 +87,7 @@ def test_used_up_budgets_are_told_with_what_waits_for_them(told, database, proje
 def test_a_campaign_that_is_done_with_its_budget_is_nobodys_concern(told, database, boats):
     with database.transaction() as session:
         allowances.change_campaign(session, boats, {"budget_usd": Decimal(0)})
+        allowances.pause_campaign(session, boats)
 
     assert told() == ["turns: nothing is paused, used up, narrowed or suspected"]
 
