@@ -78,10 +78,14 @@ def submit(
     if out and no_wait:
         raise click.UsageError("--out waits for the pictures, so it does not go with --no-wait.")
     defaults = Defaults(model_slug, parameters, terms)
-    name = _name(file, name, defaults)
-    client = opened(ctx)
-    campaign_options.check(client, file, defaults)
-    folder = pictures.prepare(out) if out else None
+    try:
+        name = _name(file, name, defaults)
+        client = opened(ctx)
+        campaign_options.check(client, file, defaults)
+        folder = pictures.prepare(out) if out else None
+    except KeyboardInterrupt:
+        to_stderr().print("\nNothing was sent yet. The same command again begins anew.")
+        ctx.exit(INTERRUPTED)
     try:
         sent = send(client, file, name, defaults, as_json_values(terms_of_use))
         if sent.lines == 0:

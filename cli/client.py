@@ -4,6 +4,7 @@ It knows addresses, keys and documents; it knows nothing of terminals.  Every
 way in which a server can disappoint becomes `CannotReach` or `Refused`.
 """
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ from cli.documents import (
     Row,
     Stopped,
 )
-from cli.errors import CannotReach, CommandFailed
+from cli.errors import CannotReach, CannotStart, CommandFailed
 from cli.terms import Terms
 from settings import BadSetting, Settings
 
@@ -292,7 +293,16 @@ class Client:
             Refused: it is there with another allowance.
         """
         wanted = {"name": name, **allowance}
-        made: Campaign = self._document("POST", "/api/campaigns", json=wanted, patience_s=PATIENCE_S)
+        try:
+            made: Campaign = self._document("POST", "/api/campaigns", json=wanted, patience_s=PATIENCE_S)
+        except Refused as exc:
+            if exc.code != "campaign_differs":
+                raise
+            # The way on that it goes on to tell is one for programs.
+            differs = str(exc).partition(": leave that out")[0]
+            options = " ".join(f"--{word.removesuffix('_usd').replace('_', '-')} ..." for word in allowance)
+            way = f"leave that out, or change it with `darkroom campaign set {shlex.quote(name)} {options}`"
+            raise Refused(f"{differs}: {way}.", exc.status, exc.code) from exc
         return made
 
     def find_campaign(self, name: str) -> Campaign:
@@ -300,7 +310,10 @@ class Client:
 
         Raises:
             Refused: there is none.
+            CannotStart: it has no letters.
         """
+        if not name.strip():
+            raise CannotStart("A campaign goes by its name or id, and none was given.")
         named: list[Campaign] = self._document("GET", "/api/campaigns", params={"name": name})["campaigns"]
         if named:
             return named[0]

@@ -22,6 +22,7 @@ from cli.rendering import (
     place_named,
     plain,
     print_json,
+    span,
     table,
     to_stderr,
     to_stdout,
@@ -81,7 +82,7 @@ def run(
 @click.command("list")
 @click.option("--status", help="Only jobs with this status, such as task_queue; several with commas.")
 @click.option("--outcome", help="Only jobs that ended so: succeeded, failed, cancelled, killed, expired.")
-@click.option("--campaign", help="Only jobs of the campaign with this id.")
+@click.option("--campaign", metavar="NAME", help="Only jobs of this campaign, by name or id.")
 @click.option("--model", "model_slug", metavar="OWNER/MODEL", help="Only jobs for this model.")
 @click.option("--error-code", help="Only jobs with this error; several with commas.")
 @click.option("--before", type=click.DateTime(), help="Only jobs queued before this time, in local time.")
@@ -103,16 +104,17 @@ def list_jobs(
     as_json: bool,
 ) -> None:
     """List jobs, newest first."""
+    client = opened(ctx)
     where = {
         "status": status,
         "outcome": outcome,
-        "campaign": campaign,
+        "campaign": None if campaign is None else client.find_campaign(campaign)["id"],
         "model": model_slug,
         "error_code": error_code,
         "created_before": None if before is None else before.astimezone().isoformat(),
         "held": "true" if held else None,
     }
-    found = list(opened(ctx).jobs(limit, **where))
+    found = list(client.jobs(limit, **where))
     if as_json:
         print_json({"jobs": found})
         return
@@ -142,7 +144,7 @@ def show(ctx: click.Context, *, name: str, as_json: bool) -> None:
         print_json({**job, "events": events})
         return
     console = to_stdout()
-    console.print(facts(_job_facts(job)))
+    console.print(facts(_job_facts(job, _campaign_name(client, job))))
     _print_section(console, "Parameters", facts(parameter_lines(job["parameters"])))
     _print_section(console, "Attempts", _attempts(job))
     _print_section(console, "Outputs", _outputs(job))
@@ -332,15 +334,29 @@ def _in_the_queue(queue: Queue | None) -> str | None:
         return None
     at_least = "at least " if queue["is_at_least"] else ""
     told = [
-        None if queue["position"] is None else f"{at_least}number {queue['position']:,} in its lane",
+        None if queue["position"] is None else f"{at_least}number {queue['position']:,} in its line",
         None if queue["ahead"] is None else f"{at_least}{queue['ahead']:,} go before it",
-        None if queue["wait_s"] is None else f"about {queue['wait_s']:,.0f} s",
-        queue["reason"],
+        None if queue["wait_s"] is None else f"about {span(queue['wait_s'])}",
+        _within_a_sentence(queue["reason"]),
     ]
     return "; ".join(filter(None, told))
 
 
-def _job_facts(job: Job) -> list[tuple[str, str | Text]]:
+def _within_a_sentence(reason: str | None) -> str | None:
+    return None if reason is None else reason[:1].lower() + reason[1:].removesuffix(".")
+
+
+def _campaign_name(client: Client, job: Job) -> str | None:
+    """What people call its campaign."""
+    if job["campaign"] is None:
+        return None
+    try:
+        return client.campaign(job["campaign"])["name"]
+    except Refused:  # no name is worth failing for
+        return job["campaign"]
+
+
+def _job_facts(job: Job, campaign: str | None) -> list[tuple[str, str | Text]]:
     error = job["error"]
     rows: list[tuple[str, str | Text | None]] = [
         ("job", str(job["id"])),
@@ -360,7 +376,7 @@ def _job_facts(job: Job) -> list[tuple[str, str | Text]]:
         ("start by", when(job["start_by_at"])),
         ("deadline", when(job["deadline_at"])),
         ("retry", _policy(job)),
-        ("campaign", job["campaign"]),
+        ("campaign", campaign),
         ("custom id", job["custom_id"]),
         ("created", when(job["created_at"])),
         ("finished", when(job["finished_at"])),

@@ -125,7 +125,10 @@ def read_span(value: str | None) -> float | None:
     match = _SPAN.fullmatch(value.strip())
     if match is None:
         raise click.BadParameter(f"takes seconds, or 30m, 2h, 1d; got {value!r}")
-    return float(match[1]) * _SECONDS[match[2]]
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds < 1:
+        raise click.BadParameter(f"takes one second at least; got {value!r}")
+    return seconds
 
 
 def read_providers(value: str | None) -> tuple[str, ...] | None:

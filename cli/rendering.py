@@ -105,6 +105,14 @@ def when(stamp: str | None) -> str:
     return "" if stamp is None else moment(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def span(seconds: float) -> str:
+    """How long something takes, as exactly as anybody wants to know."""
+    for unit_s, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:,.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def moment(stamp: str) -> datetime:
     """A time as the API writes it."""
     return datetime.fromisoformat(stamp)

@@ -17,6 +17,12 @@ NAMED_MAX = 1000
 """Ids in one command; more have something in common."""
 
 MAY_HAVE_COST = "may_have_cost"
+_LEFT_OUT = {
+    MAY_HAVE_COST: "may have cost money",
+    "unknown_model": "model has left the catalogue",
+    "not_sold": "nobody sells it any more",
+    "not_expressible": "nobody can make it any more",
+}
 _UNSUCCESSFUL = ("failed", "expired", "cancelled", "killed")
 
 Ask = Callable[[Mapping[str, object]], RetriedJobs]
@@ -78,7 +84,9 @@ def retry(
         "all": is_all or None,
     }
     said = {name: value for name, value in said.items() if value is not None}
-    if bool(names) == bool(said):
+    if names and said:
+        raise click.UsageError("Give ids, or what the jobs have in common, not both.")
+    if not names and not said:
         raise click.UsageError("Say which jobs: their ids, or what they have in common.")
     if len(names) > NAMED_MAX:
         raise click.UsageError(f"At most {NAMED_MAX:,} ids at a time; say what they have in common.")
@@ -156,9 +164,10 @@ def _tell_named(retried: RetriedJobs, *, as_json: bool) -> None:
         how = "tried again as" if job["is_new"] else "was tried again before, as"
         to_stdout().print(Text.assemble(plain(job["name"]), f"  {how} job {job['id']}"))
     for refused in retried["not_retried"]:
-        to_stderr().print(
-            Text.assemble(plain(refused["name"]), "  ", plain(refused["detail"])), soft_wrap=True
-        )
+        # The server's sentence ends with the name that a program gives the option.
+        doubtful = f"Job {refused['name']} may have cost money already."
+        why = doubtful if refused["code"] == MAY_HAVE_COST else refused["detail"]
+        to_stderr().print(Text.assemble(plain(refused["name"]), "  ", plain(why)), soft_wrap=True)
     _tell_of_money(retried)
 
 
@@ -167,7 +176,10 @@ def _tell(retried: RetriedJobs, *, as_json: bool) -> None:
         print_json(retried)
         return
     rows: list[tuple[str, str | Text]] = [("tried again", f"{retried['retried']:,}")]
-    rows += [(f"not: {reason}", f"{count:,}") for reason, count in sorted(retried["skipped"].items())]
+    rows += [
+        (f"not: {_LEFT_OUT.get(reason, reason)}", f"{count:,}")
+        for reason, count in sorted(retried["skipped"].items())
+    ]
     to_stdout().print(facts(rows))
     _tell_of_money(retried)
 

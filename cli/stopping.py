@@ -122,7 +122,9 @@ def kill_campaign(ctx: click.Context, *, name: str, is_sure: bool, as_json: bool
 def _stop(
     ctx: click.Context, verb: str, names: tuple[str, ...], said: Whom, *, is_sure: bool, as_json: bool
 ) -> None:
-    if bool(names) == bool(said):
+    if names and said:
+        raise click.UsageError("Give ids, or what the jobs have in common, not both.")
+    if not names and not said:
         raise click.UsageError("Say which jobs: their ids, or what they have in common.")
     if len(names) > NAMED_MAX:
         raise click.UsageError(f"At most {NAMED_MAX:,} ids at a time; say what they have in common.")

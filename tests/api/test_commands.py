@@ -162,3 +162,14 @@ def test_what_failed_is_tried_again_and_both_sides_agree(darkroom, hand, tmp_pat
     assert (campaign["total"], campaign["retried"], campaign["counts"]) == (2, 2, {"task_queue": 2})
     assert f"as job {named['jobs'][0]['id']}" in darkroom("show", str(first))
     assert "deadline" in darkroom("show", str(second))
+
+
+def test_other_terms_for_a_campaign_are_refused_without_a_word_of_http(darkroom, tmp_path):
+    (tmp_path / "boats.txt").write_text("a boat\n")
+    submit = ("campaign", "submit", "boats.txt", "--name", "my boats", "--no-wait", "--budget")
+    darkroom(*submit, "5")
+
+    refused = darkroom(*submit, "7", exits=2)
+
+    assert "`darkroom campaign set 'my boats' --budget ...`" in refused
+    assert "PATCH" not in refused

@@ -308,3 +308,48 @@ def test_control_characters_of_a_refused_files_name_are_not_printed(darkroom, tm
     assert result.exit_code == 2
     assert "a b." in result.stderr
     assert name not in result.stderr
+
+
+def test_a_campaign_without_a_name_is_asked_for_by_a_sentence(darkroom):
+    result = darkroom("campaign", "pause", "")
+
+    assert result.exit_code == 2
+    assert "none was given" in result.stderr
+
+
+def test_a_finished_campaign_is_not_listed_as_standing_still(darkroom, server):
+    server._campaign(
+        {"name": "done", "notice": "The budget is used up.", "paused_at": "2026-11-01T12:00:00Z"}
+    )
+
+    told = darkroom("campaign", "list").stdout
+
+    assert "stands still" not in told
+    assert "paused" not in told
+
+
+def test_a_list_takes_a_campaign_by_its_name(darkroom, server):
+    server._campaign({"name": "boats"})
+
+    assert darkroom("list", "--campaign", "boats").exit_code == 0
+    assert server.asked[-1].url.params["campaign"] == "c1"
+
+
+def test_terms_that_differ_are_told_with_the_command_that_sets_them(darkroom, server, tmp_path):
+    server._campaign({"name": "boats", "budget_usd": "5"})
+    (tmp_path / "x.txt").write_text("a boat\n")
+
+    result = darkroom("campaign", "submit", "x.txt", "--name", "boats", "--budget", "7")
+
+    assert result.exit_code == 2
+    assert "`darkroom campaign set boats --budget ...`" in result.stderr
+
+
+def test_a_submit_that_is_interrupted_before_it_sent_anything_says_so(darkroom, server, tmp_path):
+    (tmp_path / "x.txt").write_text("a boat\n")
+    server.is_interrupted = True
+
+    result = darkroom("campaign", "submit", "x.txt")
+
+    assert result.exit_code == 130
+    assert "Nothing was sent yet." in result.stderr

@@ -403,3 +403,21 @@ def test_show_has_the_whole_trail(darkroom, server):
 
 def test_an_unknown_job_is_exit_2(darkroom):
     assert darkroom("show", "99").exit_code == 2
+
+
+def test_a_waiting_job_says_its_place_in_plain_words(darkroom, server):
+    place = {"position": 3, "is_at_least": False, "ahead": 25, "wait_s": 11_128.0}
+    server._campaign({"name": "boats"})
+    server.add(1, campaign="c1", queue={**place, "reason": "The budget of its campaign is spent."})
+
+    told = darkroom("show", "1").stdout
+
+    assert "number 3 in its line; 25 go before it; about 3 h; the budget of its campaign is spent" in told
+    assert "boats" in told
+
+
+def test_a_time_too_short_is_refused_by_the_options_name(darkroom):
+    result = darkroom("run", "flux-pro-1-1", "-p", "prompt=x", "--deadline", "0")
+
+    assert result.exit_code == 2
+    assert "--deadline" in result.stderr

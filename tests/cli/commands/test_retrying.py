@@ -34,9 +34,7 @@ def test_each_of_the_named_is_told_on_its_own_line(darkroom, server):
                 {"name": "1", "id": 7, "uuid": "u", "is_new": True},
                 {"name": "2", "id": 5, "uuid": "u", "is_new": False},
             ],
-            not_retried=[
-                {"name": "3", "code": "may_have_cost", "detail": "Job 3 may have cost money already."}
-            ],
+            not_retried=[{"name": "3", "code": "may_have_cost", "detail": "Say `even_if_paid`."}],
         )
     ]
 
@@ -80,8 +78,8 @@ def test_what_they_have_in_common_is_sent_until_all_were_looked_at(darkroom, ser
     assert second["cursor"] == "40"
     assert [line.split() for line in result.stdout.splitlines()] == [
         ["tried", "again", "7"],
-        ["not:", "may_have_cost", "2"],
-        ["not:", "not_sold", "3"],
+        ["not:", "may", "have", "cost", "money", "2"],
+        ["not:", "nobody", "sells", "it", "any", "more", "3"],
     ]
 
 

@@ -149,3 +149,11 @@ def test_a_campaign_that_is_being_stopped_says_so(darkroom, server):
     assert ["is", "being", "killed"] in [
         line.split() for line in darkroom("campaign", "show", "c1").stdout.splitlines()
     ]
+
+
+def test_ids_and_what_jobs_have_in_common_are_not_said_together(darkroom):
+    for verb in ("cancel", "kill", "retry"):
+        result = darkroom(verb, "5", "--all")
+
+        assert result.exit_code == 2
+        assert "not both" in result.stderr
