@@ -21,6 +21,7 @@ from models.job import Job
 from models.session import Database
 from models.transitions import Claim
 from models.worker import LOCK_NAMESPACE, Worker
+from workers.patience import may_pass
 from workers.running import RunningJobs, StopReason
 
 BEAT_S = 0.5
@@ -94,12 +95,17 @@ class Heartbeat:
             try:
                 with self._database.engine.connect() as connection:
                     self._live(connection.execution_options(isolation_level="AUTOCOMMIT"))
-            except Exception:
+            except Exception as exc:
                 # Whatever it is, a worker without a heartbeat is soon taken for dead: begin again.
                 logger.warning(
                     "Lost the connection that holds the worker's lock.",
-                    extra={"event": "heartbeat_lost", "worker_id": self._worker_id},
-                    exc_info=True,
+                    extra={
+                        "event": "heartbeat_lost",
+                        "worker_id": self._worker_id,
+                        "error": type(exc).__name__,
+                    },
+                    # Where Postgres went away, a traceback five times a second would say no more.
+                    exc_info=not may_pass(exc),
                 )
                 # Soon: the sweep does not wait long for a lock to come back.
                 self._ending.wait(RECONNECT_S)

@@ -18,6 +18,7 @@ from workers import process
 from workers.dispatch import dispatch, repeat_for_a_while
 from workers.generate import generate
 from workers.housekeeping import tidy
+from workers.patience import skipped_while_away
 from workers.process import Process
 from workers.running import StopReason
 from workers.stops import finish_stops
@@ -140,9 +141,12 @@ def dispatch_jobs() -> None:
     bench = process.this_one().bench
     bench.broker.answer(broker.DISPATCH)
     offers, documented = bench.offers(), bench.documented_limits()
-    repeat_for_a_while(
-        lambda: dispatch(bench.database, bench.broker, offers, documented), bench.broker.ring, time.monotonic
-    )
+    with skipped_while_away(task=broker.DISPATCH):
+        repeat_for_a_while(
+            lambda: dispatch(bench.database, bench.broker, offers, documented),
+            bench.broker.ring,
+            time.monotonic,
+        )
 
 
 @shared_task(name=broker.SWEEP, send_events=False)
@@ -150,8 +154,9 @@ def sweep_jobs() -> None:
     """Look after what was left."""
     bench = process.this_one().bench
     bench.broker.answer(broker.SWEEP)
-    if sweep(bench.database, bench.broker):
-        bench.broker.ring()
+    with skipped_while_away(task=broker.SWEEP):
+        if sweep(bench.database, bench.broker):
+            bench.broker.ring()
 
 
 @shared_task(name=broker.STOP, send_events=False)
@@ -159,8 +164,9 @@ def stop_jobs() -> None:
     """End what is to stop and no worker holds; beside the sweep, since it waits for providers."""
     bench = process.this_one().bench
     bench.broker.answer(broker.STOP)
-    if finish_stops(bench.database, bench.providers):
-        bench.broker.ring()
+    with skipped_while_away(task=broker.STOP):
+        if finish_stops(bench.database, bench.providers):
+            bench.broker.ring()
 
 
 @shared_task(name=broker.TIDY, send_events=False)
@@ -168,4 +174,5 @@ def tidy_up() -> None:
     """Delete some of what need not be kept any longer."""
     bench = process.this_one().bench
     bench.broker.answer(broker.TIDY)
-    tidy(bench.database, bench.storage)
+    with skipped_while_away(task=broker.TIDY):
+        tidy(bench.database, bench.storage)

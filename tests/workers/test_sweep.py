@@ -190,6 +190,17 @@ def test_a_closing_worker_that_was_buried_comes_back_for_its_jobs_alone(database
     beat.stop()
 
 
+def test_a_heartbeat_without_postgres_says_so_in_lines(eventually, caplog):
+    beat = _heartbeat("postgresql+psycopg://darkroom@127.0.0.1:1/darkroom", RunningJobs())
+    beat.start()
+
+    eventually(lambda: len(caplog.records) > 1)
+    beat.stop()
+
+    assert {record.event for record in caplog.records} == {"heartbeat_lost"}
+    assert not any(record.exc_info for record in caplog.records)
+
+
 def _capacity(database):
     with database.transaction() as session:
         return queries.capacity(session)

@@ -1,10 +1,14 @@
 """How a job's finish is said in Celery's words, so that Flower tells the truth."""
 
+import dataclasses
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from celery.exceptions import Ignore, Retry
 
+from models.session import Database
+from workers import process, tasks
 from workers.tasks import JobFailed, say_to_celery
 from workers.turn import Ending, Finish
 
@@ -51,3 +55,16 @@ def test_a_killed_job_ends_as_revoked_even_when_the_revoke_was_lost():
         say_to_celery(task, Finish(Ending.STOPPED, "killed"))
 
     assert task.events == ["task-revoked"]
+
+
+@pytest.mark.parametrize("name", ["dispatch_jobs", "sweep_jobs", "stop_jobs", "tidy_up"])
+def test_a_postgres_that_is_away_is_a_line_and_no_traceback(bench, monkeypatch, caplog, name):
+    nobody = Database("postgresql+psycopg://darkroom@127.0.0.1:1/darkroom")
+    lost = dataclasses.replace(bench, database=nobody)
+    monkeypatch.setattr(process, "this_one", lambda: SimpleNamespace(bench=lost))
+
+    getattr(tasks, name)()
+
+    [line] = [record for record in caplog.records if record.event == "postgres_away"]
+    assert line.exc_info is None
+    nobody.dispose()
