@@ -22,6 +22,7 @@ class Crowded:
         self._door.bind(("127.0.0.1", 0))
         self._door.listen(0)
         self.url = f"http://127.0.0.1:{self._door.getsockname()[1]}"
+        self._let_in: list[socket.socket] = []
         self._crowd = [socket.socket() for _ in range(3)]
         for one in self._crowd:
             one.setblocking(False)
@@ -38,13 +39,23 @@ class Crowded:
         with contextlib.suppress(OSError):
             while True:
                 inside, _ = self._door.accept()
-                outside = socket.create_connection(address)
-                for ends in ((inside, outside), (outside, inside)):
-                    threading.Thread(target=_pump, args=ends, daemon=True).start()
+                self._let_in.append(inside)
+                threading.Thread(target=_lead_through, args=[inside, address], daemon=True).start()
 
     def close(self) -> None:
-        """The door is shut."""
+        """The door is shut, and whoever was let in is shown out."""
+        for one in (self._door, *self._let_in):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
         self._door.close()
+
+
+def _lead_through(inside, address) -> None:
+    with inside, contextlib.suppress(OSError), socket.create_connection(address) as outside:
+        back = threading.Thread(target=_pump, args=[outside, inside])
+        back.start()
+        _pump(inside, outside)
+        back.join()
 
 
 def _pump(source, target) -> None:
