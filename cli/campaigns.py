@@ -171,8 +171,8 @@ for command in (
 def _how_it_stands(campaign: Campaign) -> str:
     if campaign["stop_as"]:
         return "is being stopped"
-    if _tally(campaign).is_over:
-        return ""
+    if not campaign["waiting"] and not campaign["in_flight"]:
+        return ""  # nobody waits for it to go on
     return "paused" if campaign["paused_at"] else "stands still" if campaign["notice"] else ""
 
 
