@@ -153,7 +153,7 @@ def test_what_failed_is_tried_again_and_both_sides_agree(darkroom, hand, tmp_pat
 
     shown = darkroom("show", str(named["jobs"][0]["id"]))
     campaign = json.loads(darkroom("campaign", "show", sent["campaign"]["id"], "--json"))
-    assert "not: may_have_cost" in nothing
+    assert "not: may have cost money" in nothing
     assert (left_out["retried"], left_out["skipped"]) == (0, {"may_have_cost": 1})
     assert (tried["retried"], named["retried"], named["existing"]) == (1, 1, 1)
     assert "has not ended" in refused
