@@ -84,7 +84,7 @@ def _why_nobody_knows(session: Session, market: Market, job: Job) -> Iterator[st
         reserved = sum((use.reserved_usd for use in mine), Decimal(0))
         if one.left_usd is not None and one.left_usd - reserved <= 0:
             yield f"The budget of its {who} is spent."
-    names = waiting.candidates(session, market, job)
+    names = waiting.candidates_of(session, market, job)
     if not names:
         yield "Nobody who is on sells it to this job."
     shut = waiting.why_it_waits(session, market, job)
@@ -106,7 +106,7 @@ def _wait_s(session: Session, market: Market, job: Job, where: Position, now: da
         rate = lane.recent_jobs * math.exp(-age_s / FADING_S) / FADING_S
         if rate > SLOWEST_RATE_PER_S:
             return (where.in_lane + 1) / rate
-    return _wait_by_latency_s(session, waiting.candidates(session, market, job), job, where, now)
+    return _wait_by_latency_s(session, waiting.candidates_of(session, market, job), job, where, now)
 
 
 def _wait_by_latency_s(

@@ -13,6 +13,7 @@ from api.market import Market
 from catalogue import UnknownModel
 from models import limits, queries
 from models.breaker import Breaker
+from models.candidates import candidates
 from models.job import Job
 from models.lifecycle import OPEN_ATTEMPTS, BreakerState, OfferKey, Status
 from models.limit import WHOLE, Limit
@@ -25,7 +26,7 @@ def why_it_waits(session: Session, market: Market, job: Job) -> str | None:
     # What is begun is gone on with: an open attempt passes every breaker.
     if any(attempt.state in OPEN_ATTEMPTS for attempt in queries.attempts(session, job.id)):
         return None
-    names = candidates(session, market, job)
+    names = candidates_of(session, market, job)
     now = session.execute(select(func.clock_timestamp())).scalar_one()
     shut = {
         one.provider: one
@@ -37,24 +38,19 @@ def why_it_waits(session: Session, market: Market, job: Job) -> str | None:
     return _sentence([shut[name] for name in names])
 
 
-def candidates(session: Session, market: Market, job: Job) -> list[str]:
+def candidates_of(session: Session, market: Market, job: Job) -> list[str]:
     """The providers that may get a new attempt of the job some time."""
     try:
         sold_by = market.sellers(market.catalogue.find(job.model_slug))
     except UnknownModel:  # the job is older than the model's removal from the catalogue
         return []
     failures = queries.failures_by_offer(session, [job.id]).get(job.id, {})
-    wanted = sold_by if job.wanted_providers is None else job.wanted_providers
-    return [
-        name
-        for name in wanted
-        if name in sold_by and name not in job.excluded and not (name in failures and failures[name].is_out)
-    ]
+    return candidates(job, sold_by, failures)
 
 
 def why_all_are_closed(session: Session, market: Market, job: Job) -> str | None:
     """A sentence for people; None unless every offer the job may go to is paused or asked for quiet."""
-    names = candidates(session, market, job)
+    names = candidates_of(session, market, job)
     now = session.execute(select(func.clock_timestamp())).scalar_one()
     rows = limits.limits(session)
     closed = [why for name in names if (why := _why_closed(rows, (name, job.model_slug), now)) is not None]

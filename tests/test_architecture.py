@@ -46,13 +46,14 @@ MAY_IMPORT = {
 PURE = {
     # decisions: values in, a value out; time, chance and the world are arguments
     "models/lifecycle.py": set(),
+    "models/candidates.py": set(),
     "models/kinds.py": set(),
     "models/scopes.py": {"models.lifecycle"},
     "models/widths.py": set(),
     "workers/breaker.py": {"models.lifecycle"},
     "workers/fairness.py": set(),
     "workers/retry.py": {"models.lifecycle", "providers.errors"},
-    "workers/routing.py": {"models.kinds", "models.lifecycle", "models.scopes"},
+    "workers/routing.py": {"models.candidates", "models.kinds", "models.lifecycle", "models.scopes"},
     "workers/window.py": {"models.widths"},
 }
 IMPURE = {

@@ -12,6 +12,7 @@ from catalogue import UnknownModel
 from models import queries, transitions
 from models.attempt import Attempt
 from models.attempts import Failure
+from models.candidates import candidates
 from models.job import Job
 from models.lifecycle import AttemptState
 from providers.base import Done, Failed
@@ -26,7 +27,6 @@ from providers.errors import (
 from workers import breakers, windows
 from workers.breaker import Sign
 from workers.retry import Onward, Policy, after_failure, policy_of, trouble_of
-from workers.routing import candidates
 from workers.turn import Ending, Finish, FinishedEarly, Work, storable
 
 logger = logging.getLogger("darkroom.generate")

@@ -14,33 +14,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
+from models.candidates import Failures, Wanting, candidates
 from models.kinds import Kind
 from models.lifecycle import OfferKey, Route
 from models.scopes import Scope, campaign_scope, offer_scope, project_scope, provider_scope
-
-
-class Failures(Protocol):
-    """A job's failed attempts at one offer."""
-
-    @property
-    def count(self) -> int:
-        """How many."""
-
-    @property
-    def is_out(self) -> bool:
-        """One of them would come again: the job never goes back there."""
-
-
-class Wanting(Protocol):
-    """What a job says about who may make its picture."""
-
-    @property
-    def wanted_providers(self) -> Sequence[str] | None:
-        """No others, best first; None for any."""
-
-    @property
-    def excluded(self) -> Collection[str]:
-        """The providers that cannot express it."""
 
 
 class Waiting(Wanting, Protocol):
@@ -266,22 +243,6 @@ class Allotment:
         if offer in measured:
             return measured[offer]
         return math.inf if offer in self._busy else 0.0
-
-
-def candidates(job: Wanting, sold_by: Sequence[str], failures: Mapping[str, Failures]) -> list[str]:
-    """The providers that may get a new attempt of a job some time, in the order of preference.
-
-    Args:
-        job: what it says about who may make its picture.
-        sold_by: the providers that sell its model and are on, in the catalogue's order.
-        failures: its failed attempts, by provider.
-    """
-    wanted = sold_by if job.wanted_providers is None else job.wanted_providers
-    return [
-        name
-        for name in wanted
-        if name in sold_by and name not in job.excluded and not (name in failures and failures[name].is_out)
-    ]
 
 
 def _payers(job: Waiting) -> tuple[Scope, Scope]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from models.candidates import candidates
 from models.kinds import Kind
 from models.lifecycle import Route
 from models.scopes import campaign_scope, offer_scope, project_scope, provider_scope
-from workers.routing import BROKE_AFTER, Allotment, Market, Pick, candidates
+from workers.routing import BROKE_AFTER, Allotment, Market, Pick
 
 OFFERS = {"a/b": ["first", "second"], "c/d": ["second"]}
 QUEUES = {"first": "local", "second": "remote"}
