@@ -10,7 +10,6 @@ from api.schemas import plain_usd
 from catalogue import Offer, UnknownModel
 from models import limits
 from models.job import Job
-from models.limit import WHOLE
 
 
 def why_not_afforded(session: Session, market: Market, job: Job, left_usd: Decimal) -> str | None:
@@ -47,7 +46,6 @@ def _prices(session: Session, job: Job, offers: Sequence[Offer]) -> dict[str, De
     prices: dict[str, Decimal | None] = {}
     for offer in offers:
         key = (offer.provider, job.model_slug)
-        told = [rows[one].price_usd for one in (key, (offer.provider, WHOLE)) if one in rows]
-        known = (offer.price(job.parameters), *told, highest.get(key))
+        known = (offer.price(job.parameters), limits.told_price(rows, key), highest.get(key))
         prices[offer.provider] = next((usd for usd in known if usd is not None), None)
     return prices

@@ -4,7 +4,7 @@ All of it is counted where it is: there is no counter that could be wrong.  A de
 exact when it is made under the dispatcher's lock.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -153,6 +153,13 @@ def is_paused(rows: dict[OfferKey, Limit], offer: OfferKey) -> bool:
     """Whether an operator has paused the offer or its provider."""
     provider, _ = offer
     return any(key in rows and rows[key].paused_at is not None for key in (offer, (provider, WHOLE)))
+
+
+def told_price(rows: Mapping[OfferKey, Limit], offer: OfferKey) -> Decimal | None:
+    """The operator's price of an offer, or of all its provider's; None where there is none."""
+    provider, _ = offer
+    told = (rows[key].price_usd for key in (offer, (provider, WHOLE)) if key in rows)
+    return next((usd for usd in told if usd is not None), None)
 
 
 def highest_costs(session: Session) -> dict[OfferKey, Decimal]:

@@ -10,15 +10,11 @@ from sqlalchemy.orm import Session
 
 from models.job import Job
 from models.lane import Lane
-from models.lifecycle import SUSPECT_DEATHS
+from models.turns import READY
 
 MOST_COUNTED = 10_000
 """Jobs counted in a job's own lane, and again in all others together."""
 
-_READY = f"""
-    jobs.dispatched_at IS NULL AND jobs.outcome IS NULL AND jobs.held_at IS NULL
-    AND jobs.kill_requested_at IS NULL AND jobs.is_due AND jobs.worker_deaths < {SUSPECT_DEATHS}
-    AND jobs.open_provider IS NULL"""
 _IN_LANE = """
     jobs.project_id = :project_id AND coalesce(jobs.campaign_id, 0) = :campaign_id
     AND jobs.priority = :priority"""
@@ -41,10 +37,10 @@ class Position:
 
 _BEFORE = text(f"""
 WITH RECURSIVE kinds AS (
-    SELECT (SELECT jobs.kind FROM jobs WHERE {_READY} AND {_IN_LANE} ORDER BY jobs.kind LIMIT 1) AS kind
+    SELECT (SELECT jobs.kind FROM jobs WHERE {READY} AND {_IN_LANE} ORDER BY jobs.kind LIMIT 1) AS kind
     UNION ALL
     SELECT (
-        SELECT jobs.kind FROM jobs WHERE {_READY} AND {_IN_LANE} AND jobs.kind > kinds.kind
+        SELECT jobs.kind FROM jobs WHERE {READY} AND {_IN_LANE} AND jobs.kind > kinds.kind
         ORDER BY jobs.kind LIMIT 1
     )
     FROM kinds WHERE kinds.kind IS NOT NULL
@@ -52,7 +48,7 @@ WITH RECURSIVE kinds AS (
 SELECT count(*) FROM (
     SELECT 1 FROM kinds CROSS JOIN LATERAL (
         SELECT 1 FROM jobs
-        WHERE {_READY} AND {_IN_LANE} AND jobs.kind = kinds.kind AND jobs.id < :job_id
+        WHERE {READY} AND {_IN_LANE} AND jobs.kind = kinds.kind AND jobs.id < :job_id
         LIMIT {MOST_COUNTED + 1}
     ) AS before
     WHERE kinds.kind IS NOT NULL
@@ -62,7 +58,7 @@ SELECT count(*) FROM (
 
 _FIRST = f"""
     SELECT jobs.project_id, coalesce(jobs.campaign_id, 0) AS campaign_id, jobs.priority FROM jobs
-    WHERE {_READY}"""  # noqa: S608
+    WHERE {READY}"""  # noqa: S608
 _LANES = text(f"""
 WITH RECURSIVE found AS (
     ({_FIRST} ORDER BY jobs.project_id, coalesce(jobs.campaign_id, 0), jobs.priority DESC LIMIT 1)
@@ -87,7 +83,7 @@ WITH RECURSIVE found AS (
 SELECT lanes.*, (
     SELECT count(*) FROM (
         SELECT 1 FROM jobs
-        WHERE {_READY} AND jobs.project_id = lanes.project_id
+        WHERE {READY} AND jobs.project_id = lanes.project_id
             AND coalesce(jobs.campaign_id, 0) = lanes.campaign_id AND jobs.priority = lanes.priority
         LIMIT least(:needed, {MOST_COUNTED} / (SELECT count(*) FROM lanes) + 1)
     ) AS counted

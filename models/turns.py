@@ -37,7 +37,7 @@ _WAITS = """
     jobs.dispatched_at IS NULL AND jobs.outcome IS NULL AND jobs.held_at IS NULL
     AND jobs.kill_requested_at IS NULL AND jobs.is_due"""
 _INNOCENT = f"{_WAITS} AND jobs.worker_deaths < {SUSPECT_DEATHS}"
-_READY = f"{_INNOCENT} AND jobs.open_provider IS NULL"
+READY = f"{_INNOCENT} AND jobs.open_provider IS NULL"
 _FACTS = """
     jobs.id, jobs.project_id, coalesce(jobs.campaign_id, 0) AS campaign_id, jobs.priority, jobs.kind,
     jobs.model_slug, jobs.wanted_providers, jobs.route, jobs.excluded, jobs.open_provider, jobs.parameters,
@@ -113,7 +113,7 @@ def make_due(session: Session) -> None:
 
 
 def _first(what: str, where: str, order: str) -> str:
-    return f"SELECT {what} FROM jobs WHERE {_READY} {where} ORDER BY {order} LIMIT 1"  # noqa: S608
+    return f"SELECT {what} FROM jobs WHERE {READY} {where} ORDER BY {order} LIMIT 1"  # noqa: S608
 
 
 _HEAD = "coalesce(jobs.campaign_id, 0) AS campaign_id, jobs.priority, jobs.kind, jobs.id, jobs.run_at"
@@ -194,7 +194,7 @@ FROM unnest(:projects, :campaigns, :priorities, :kinds, :after, :most)
 CROSS JOIN LATERAL (
     SELECT {_FACTS}
     FROM jobs
-    WHERE {_READY}
+    WHERE {READY}
         AND jobs.project_id = wanted.project_id AND coalesce(jobs.campaign_id, 0) = wanted.campaign_id
         AND jobs.priority = wanted.priority AND jobs.kind = wanted.kind AND jobs.id > wanted.after
     ORDER BY jobs.id

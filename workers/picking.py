@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from models import kinds, lanes, limits, queries, turns
 from models.kinds import Kind
 from models.lifecycle import OfferKey
-from models.limit import WHOLE, Limit
+from models.limit import Limit
 from models.limits import Terms
 from models.queries import Failures
 from models.scopes import Scope, campaign_scope, project_scope
@@ -120,18 +120,11 @@ def _price(session: Session, offers: Offers, rows: Mapping[OfferKey, Limit], *, 
 
     def price(job: Waiting, provider: str) -> Decimal | None:
         offer = (provider, job.model_slug)
-        known = (sold[offer].price(job.parameters), _told(rows, offer))
+        known = (sold[offer].price(job.parameters), limits.told_price(rows, offer))
         price_usd = next((usd for usd in known if usd is not None), None)
         return highest().get(offer) if price_usd is None and has_budgets else price_usd
 
     return price
-
-
-def _told(rows: Mapping[OfferKey, Limit], offer: OfferKey) -> Decimal | None:
-    """The operator's price of an offer, or of all its provider's."""
-    provider, _ = offer
-    told = (rows[key].price_usd for key in (offer, (provider, WHOLE)) if key in rows)
-    return next((usd for usd in told if usd is not None), None)
 
 
 # --- who goes ----------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ import _thread
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from celery import Task, shared_task
 from celery.exceptions import Ignore, Retry
@@ -15,6 +17,7 @@ from models import transitions
 from models.job import Job
 from models.transitions import Claim
 from workers import process
+from workers.bench import Bench
 from workers.dispatch import dispatch, repeat_for_a_while
 from workers.generate import generate
 from workers.housekeeping import tidy
@@ -134,14 +137,24 @@ def say_to_celery(task: Task, finish: Finish) -> None:
             raise Ignore(finish.reason)
 
 
+@contextmanager
+def _answered(ring: str) -> Iterator[Bench]:
+    """The bench for what was rung for; from now on the next ring counts again.
+
+    While Postgres is away it is left for that one.
+    """
+    bench = process.this_one().bench
+    bench.broker.answer(ring)
+    with skipped_while_away(task=ring):
+        yield bench
+
+
 # These run each second: told to Flower, they would bury the jobs.
 @shared_task(name=broker.DISPATCH, send_events=False)
 def dispatch_jobs() -> None:
     """Hand out free slots until there is none or nothing waits; for a while, then another ring goes on."""
-    bench = process.this_one().bench
-    bench.broker.answer(broker.DISPATCH)
-    offers, documented = bench.offers(), bench.documented_limits()
-    with skipped_while_away(task=broker.DISPATCH):
+    with _answered(broker.DISPATCH) as bench:
+        offers, documented = bench.offers(), bench.documented_limits()
         repeat_for_a_while(
             lambda: dispatch(bench.database, bench.broker, offers, documented),
             bench.broker.ring,
@@ -152,9 +165,7 @@ def dispatch_jobs() -> None:
 @shared_task(name=broker.SWEEP, send_events=False)
 def sweep_jobs() -> None:
     """Look after what was left."""
-    bench = process.this_one().bench
-    bench.broker.answer(broker.SWEEP)
-    with skipped_while_away(task=broker.SWEEP):
+    with _answered(broker.SWEEP) as bench:
         if sweep(bench.database, bench.broker):
             bench.broker.ring()
 
@@ -162,9 +173,7 @@ def sweep_jobs() -> None:
 @shared_task(name=broker.STOP, send_events=False)
 def stop_jobs() -> None:
     """End what is to stop and no worker holds; beside the sweep, since it waits for providers."""
-    bench = process.this_one().bench
-    bench.broker.answer(broker.STOP)
-    with skipped_while_away(task=broker.STOP):
+    with _answered(broker.STOP) as bench:
         if finish_stops(bench.database, bench.providers):
             bench.broker.ring()
 
@@ -172,7 +181,5 @@ def stop_jobs() -> None:
 @shared_task(name=broker.TIDY, send_events=False)
 def tidy_up() -> None:
     """Delete some of what need not be kept any longer."""
-    bench = process.this_one().bench
-    bench.broker.answer(broker.TIDY)
-    with skipped_while_away(task=broker.TIDY):
+    with _answered(broker.TIDY) as bench:
         tidy(bench.database, bench.storage)
