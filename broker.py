@@ -33,6 +33,7 @@ LOCAL = "local"  # diffusers pipelines: one prefork child per GPU
 CONTROL = "control"  # dispatch, sweep, stops and housekeeping
 DELIVER = "deliver"  # notifications to callers
 QUEUES = (REMOTE, LOCAL, CONTROL, DELIVER)
+UNACKNOWLEDGED = frozenset({REMOTE})
 
 RING_EXPIRES_S = 5
 """A ring whose message was lost is forgotten after this long; beat rings again each second."""
@@ -63,13 +64,17 @@ def create_app(redis_url: str) -> Celery:
     """The Celery app; every departure from Celery's defaults says why."""
     app = Celery("darkroom", broker=redis_url, set_as_current=False)
     app.conf.update(
-        task_queues=[Queue(name, routing_key=name) for name in QUEUES],
+        # What a worker takes from `remote` it runs at once, or waits with in hand: no record of what was
+        # taken is kept in Redis, which nobody would read (a lost message is found by the sweep).
+        task_queues=[Queue(name, routing_key=name, no_ack=name in UNACKNOWLEDGED) for name in QUEUES],
         task_default_queue=CONTROL,
         task_routes={task: {"queue": CONTROL} for task in (DISPATCH, SWEEP, STOP, TIDY)},
         # Redis' visibility timeout cannot tell a long task from a dead worker; the sweep can.
         task_acks_late=False,
         task_ignore_result=True,
         result_backend=None,
+        # One for all threads and greenlets: there is nothing in it, and Celery would make one for each task.
+        result_backend_thread_safe=True,
         # A revoked task must end as REVOKED, and Flower must see everything.
         worker_send_task_events=True,
         worker_prefetch_multiplier=1,

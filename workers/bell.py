@@ -5,9 +5,9 @@ import threading
 import time
 from collections.abc import Callable
 
-REST_S = 0.05
-"""A slot is filled again no later than this; in between a thousand jobs a second end fifty at a time, and one
-decision of the dispatcher serves them all: it costs as much for one job as for dozens."""
+REST_S = 0.1
+"""A slot is filled again no later than this.  Where hundreds of jobs end a second, dozens do so in between:
+one decision of the dispatcher serves them all, and costs as much for one job as for dozens."""
 
 
 class Bell:

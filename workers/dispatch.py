@@ -36,7 +36,7 @@ def dispatch(
     """Give the free slots to the jobs whose turn it is, and publish them; how many.
 
     Safe to call at any time, by any number of processes: one decides at a time.
-    Call it again while it hands out any.
+    Call it again at once while it hands out as many as one call may, `picking.WINDOW`.
 
     Args:
         database: where the jobs wait.
@@ -55,7 +55,7 @@ def dispatch(
 
 
 def repeat_for_a_while(once: Callable[[], int], ring: Callable[[], object], now: Callable[[], float]) -> None:
-    """Dispatch until nothing more is handed out, or for a while; then ring, so that somebody goes on.
+    """Dispatch until all that could go has gone, or for a while; then ring, so that somebody goes on.
 
     Args:
         once: one call of `dispatch`.
@@ -63,7 +63,7 @@ def repeat_for_a_while(once: Callable[[], int], ring: Callable[[], object], now:
         now: the clock, seconds.
     """
     leave_at = now() + FOR_A_WHILE_S
-    while once():
+    while once() >= picking.WINDOW:
         if now() > leave_at:
             ring()
             return

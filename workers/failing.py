@@ -95,8 +95,8 @@ def tell_success(work: Work) -> None:
     offer = (work.attempt.provider, work.job.model_slug)
     well = work.turn.bench.well
     if not well.has(offer):
+        well.add(offer)  # first: hundreds may be here in the same moment, and one is enough
         _tell(work, Sign.ALIVE, "brought pictures")
-        well.add(offer)
 
 
 def sign_of(error: ProviderError) -> Sign | None:

@@ -35,7 +35,7 @@ class JobFailed(Exception):
     """The job ended without a picture; makes Celery and Flower say FAILURE."""
 
 
-@shared_task(name=broker.GENERATE, bind=True, throws=(JobFailed,))
+@shared_task(name=broker.GENERATE, bind=True, throws=(JobFailed,), Request="workers.requests:Request")
 def generate_job(self: Task, *, job_id: int, claim: int, model: str, provider: str) -> None:
     """Run one job.
 

@@ -25,6 +25,7 @@ from models.worker import LOCK_NAMESPACE
 from workers import breakers
 from workers.breaker import Sign
 from workers.dispatch import dispatch, repeat_for_a_while
+from workers.picking import WINDOW
 
 MODEL = "black-forest-labs/flux-pro-1-1"
 
@@ -114,13 +115,13 @@ def test_a_dispatch_without_redis_keeps_the_job(bench, database, enqueue, live_w
 def test_while_jobs_come_and_go_dispatch_leaves_after_a_while_and_rings_for_the_rest():
     clock, calls, rings = itertools.count(step=0.2), [], []
 
-    repeat_for_a_while(lambda: calls.append(1) or 7, lambda: rings.append(1), lambda: next(clock))
+    repeat_for_a_while(lambda: calls.append(1) or WINDOW, lambda: rings.append(1), lambda: next(clock))
 
     assert (len(calls), len(rings)) == (3, 1)
 
 
-def test_dispatch_ends_without_a_ring_when_nothing_more_is_handed_out():
-    handed_out, rings = iter([4, 1, 0]), []
+def test_dispatch_ends_without_a_ring_when_it_has_handed_out_all_that_could_go():
+    handed_out, rings = iter([WINDOW, WINDOW - 1]), []
 
     repeat_for_a_while(lambda: next(handed_out), lambda: rings.append(1), lambda: 0.0)
 
