@@ -30,9 +30,10 @@ from cli.jobs import INTERRUPTED
 from cli.options import DEFAULT_MODEL, buying_options, json_option, opened, parameter_option
 from cli.progress import Tally
 from cli.rendering import facts, plain, print_json, table, to_stderr, to_stdout, usd, when
-from cli.standing import print_notice, standing_facts
+from cli.standing import print_notice, terms_facts
 from cli.submission import Fetched, Sent
 from cli.terms import Terms
+from cli.whereabouts import whereabouts
 
 TOLD_WRONG_LINES = 20
 """More than that scrolls away what matters, and is one mistake made in every line."""
@@ -140,15 +141,12 @@ def show(ctx: click.Context, *, name: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    counts = [(word, f"{count:,}") for word, count in sorted(found["counts"].items())]
-    counts += [("of these held", f"{found['held']:,}")] if found["held"] else []
-    counts += [("is being", f"{found['stop_as']}")] if found["stop_as"] else []
-    counts += [("tried again", f"{found['retried']:,}")] if found["retried"] else []
     about = [("campaign", found["name"]), ("id", found["id"]), ("created", when(found["created_at"]))]
+    about += [("is being", found["stop_as"])] if found["stop_as"] else []
     console = to_stdout()
-    console.print(facts([*about, *counts]))
+    console.print(facts([*about, *whereabouts(found), *_tries_again(found)]))
     console.print(progress.Bar(_tally(found)))
-    console.print(facts(standing_facts(found)))
+    console.print(facts(terms_facts(found)))
     print_notice(console, found["notice"])
     if found["by_provider"]:
         console.print()
@@ -166,6 +164,11 @@ for command in (
     retrying.retry_failed,
 ):
     campaign.add_command(command)
+
+
+def _tries_again(campaign: Campaign) -> list[tuple[str, str | Text]]:
+    """What does not stand in the sum of the jobs: there each row counts once, as its newest job."""
+    return [("tried again", f"{campaign['retried']:,}, not counted twice")] if campaign["retried"] else []
 
 
 def _how_it_stands(campaign: Campaign) -> str:

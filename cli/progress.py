@@ -66,10 +66,10 @@ class Tally:
 
     def __str__(self) -> str:
         """`5/8 done · 2 running · 1 queued`, and what went wrong, if anything did."""
-        parts = [f"{self.ended}/{self.total} done"]
-        parts += [f"{n} {word}" for n, word in ((self.running, "running"), (self.queued, "queued")) if n]
+        parts = [f"{self.ended:,}/{self.total:,} done"]
+        parts += [f"{n:,} {word}" for n, word in ((self.running, "running"), (self.queued, "queued")) if n]
         wrong = ((self.held, "held"), (self.failed, "failed"), (self.stopped, "stopped"))
-        parts += [f"{n} {word}" for n, word in wrong if n]
+        parts += [f"{n:,} {word}" for n, word in wrong if n]
         return " · ".join(parts)
 
 

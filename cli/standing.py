@@ -16,9 +16,16 @@ from cli.rendering import exact_usd, plain, when
 def standing_facts(one: Standing) -> list[tuple[str, str | Text]]:
     """Names and values, for `rendering.facts`."""
     return [
-        ("in flight", _of(one["in_flight"], one["max_in_flight"])),
+        ("in flight", of_at_most(one["in_flight"], one["max_in_flight"])),
         ("waiting", f"{one['waiting']:,}"),
-        ("weight", str(one["weight"])),
+        *terms_facts(one),
+    ]
+
+
+def terms_facts(one: Standing) -> list[tuple[str, str | Text]]:
+    """The same without the jobs: for where these are told by themselves."""
+    return [
+        ("weight", f"{one['weight']:,}"),
         ("budget", budget_line(one)),
         *([("paused", Text(f"since {when(one['paused_at'])}", "yellow"))] if one["paused_at"] else []),
     ]
@@ -44,5 +51,6 @@ def print_notice(console: Console, notice: str | None) -> None:
         console.print(plain(notice), style="yellow", soft_wrap=True)
 
 
-def _of(count: int, most: int | None) -> str:
+def of_at_most(count: int, most: int | None) -> str:
+    """`3 of at most 20`."""
     return f"{count:,}" if most is None else f"{count:,} of at most {most:,}"

@@ -35,6 +35,7 @@ def test_held_jobs_do_not_wait_for_their_turn_but_for_a_person():
 
 def test_what_went_wrong_is_said_only_if_something_did():
     assert str(Tally(succeeded=8)) == "8/8 done"
+    assert str(Tally(1000, succeeded=2000)) == "2,000/3,000 done · 1,000 queued"
     assert str(Tally(1, 2, 3, 4, 5)) == "12/15 done · 2 running · 1 queued · 4 failed · 5 stopped"
 
 

@@ -293,10 +293,10 @@ class FakeServer:
     def _counted(self, campaign):
         newest = [job for job in self.jobs.values() if job["retried_as"] is None]
         places = [job["outcome"] or job["status"] for job in newest]
-        counts = {place: places.count(place) for place in set(places)}
+        counts = campaign.get("counts", {place: places.count(place) for place in set(places)})
         costs = {
             "stop_as": campaign.get("stop_as"),
-            "held": sum(job["held_at"] is not None for job in self.jobs.values()),
+            "held": campaign.get("held", sum(job["held_at"] is not None for job in self.jobs.values())),
             "retried": sum(job["retry_of"] is not None for job in self.jobs.values()),
             "pictures": sum(len(job["outputs"]) for job in self.jobs.values()),
             "cost_usd": "0.08",
@@ -312,7 +312,7 @@ class FakeServer:
                 }
             ],
         }
-        return {**campaign, "total": len(places), "counts": counts, **costs}
+        return {**campaign, "total": sum(counts.values()), "counts": counts, **costs}
 
     def _resolve(self, job, decision):
         self.decisions.append((str(job["id"]), decision))

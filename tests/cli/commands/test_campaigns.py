@@ -182,6 +182,60 @@ def test_show_has_the_counts(darkroom, server, prompts):
     assert json.loads(darkroom("campaign", "show", "c1", "--json").stdout)["total"] == 2
 
 
+def _rows(text):
+    """The name and the value of each line that has both."""
+    return [tuple(re.split(r" {3,}", line.rstrip())) for line in text.splitlines() if "   " in line.strip()]
+
+
+def test_show_says_where_all_jobs_are_in_a_sum(darkroom, server):
+    server._campaign({"name": "boats"})
+    ended = {"succeeded": 1_100, "failed": 2, "killed": 1}
+    server.campaigns["c1"] |= {
+        "counts": {"task_queue": 111, "task_accept": 1, "task_start": 2, **ended},
+        "held": 4,
+        "in_flight": 13,
+        "waiting": 97,
+        "max_in_flight": 20,
+    }
+
+    told = darkroom("campaign", "show", "boats").stdout
+
+    rows = _rows(told)
+    first = rows.index(("jobs", "1,217, 90% done"))
+    assert rows[first + 1 : first + 7] == [
+        ("  waiting", "97"),
+        ("  in flight", "13 of at most 20: 3 running, 10 on their way to a worker"),
+        ("  held", "4"),
+        ("  succeeded", "1,100"),
+        ("  failed", "2"),
+        ("  killed", "1"),
+    ]
+    assert "task_" not in told
+
+
+@pytest.mark.parametrize(
+    ("counts", "in_flight", "parts"),
+    [
+        ({"task_queue": 2, "task_start": 3}, 1, [("  waiting", "2"), ("  in flight", "3: 3 running")]),
+        ({"task_queue": 2}, 9, [("  in flight", "2: 2 on their way to a worker")]),
+        ({"succeeded": 5}, 9, [("  succeeded", "5")]),
+    ],
+)
+def test_what_moves_between_two_counts_leaves_the_sum_right(darkroom, server, counts, in_flight, parts):
+    server._campaign({"name": "boats"})
+    server.campaigns["c1"] |= {"counts": counts, "held": 0, "in_flight": in_flight}
+
+    rows = _rows(darkroom("campaign", "show", "boats").stdout)
+
+    assert [row for row in rows if row[0].startswith("  ")] == parts
+
+
+def test_a_campaign_without_jobs_has_none(darkroom, server):
+    server._campaign({"name": "boats"})
+
+    assert ("jobs", "none") in _rows(darkroom("campaign", "show", "boats").stdout)
+
+
 def test_an_unknown_campaign_is_exit_2(darkroom):
     assert darkroom("campaign", "show", "nope").exit_code == 2
 

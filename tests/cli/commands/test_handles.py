@@ -112,6 +112,7 @@ def test_show_tells_the_budget_to_the_last_digit_and_why_nothing_moves(darkroom,
         "in_flight": 3,
         "max_in_flight": 20,
         "waiting": 1204,
+        "counts": {"task_queue": 1205, "task_start": 2},
         "notice": "The campaign's budget of $1000 is used up.",
     }
 

@@ -11,7 +11,7 @@ SUCCEEDED = {"status": "task_postprocess_end", "outcome": "succeeded"}
 @pytest.fixture
 def campaign(server):
     """One that is there."""
-    server.campaigns["c1"] = {"id": "c1", "name": "Eight prompts", "created_at": "2026-11-01T12:00:00Z"}
+    server._campaign({"name": "Eight prompts"})
 
 
 def _sent(server) -> tuple[str, object]:
