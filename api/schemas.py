@@ -450,7 +450,11 @@ class JobAnswer(Answer):
     ]
     error: JobError | None
     stopped_how: Annotated[
-        StopOutcome | None, Field(description="What became of the money of a stopped job.")
+        StopOutcome | None,
+        Field(
+            description="What became of the money of a stopped job.  `provider_cannot_cancel`: it was given "
+            "up here, runs on there, and may be billed."
+        ),
     ]
     urls: JobUrls
 
@@ -460,7 +464,13 @@ class AttemptAnswer(Answer):
 
     number: int
     provider: str
-    state: AttemptState
+    state: Annotated[
+        AttemptState,
+        Field(
+            description="`cancelled`: nobody waits for it any more; whether its provider stopped it, the "
+            "job's `stopped_how` says."
+        ),
+    ]
     cost_usd: str | None
     cost_is_estimate: bool
     billed: Annotated[

@@ -12,9 +12,11 @@ from rich.text import Text
 
 from cli import pictures, sending
 from cli.client import PATIENCE_S, Client, Refused
-from cli.documents import Event, Job, Output, Queue
+from cli.documents import Attempt, Event, Job, Output, Queue
 from cli.options import buying_options, file_option, json_option, opened, parameter_option
 from cli.rendering import (
+    NOTHING_BOUGHT,
+    became,
     facts,
     moment,
     parameter_lines,
@@ -30,6 +32,7 @@ from cli.rendering import (
     when,
 )
 from cli.terms import Terms
+from models.lifecycle import AttemptState, StopOutcome
 
 INTERRUPTED = 130
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.15, 1.0
@@ -266,7 +269,7 @@ def _why_not(job: Job) -> Text:
     if error := job["error"]:
         told.append_text(plain(f": {error['message'] or error['code']} ({error['code']})"))
     elif job["stopped_how"]:
-        told.append(f" ({job['stopped_how']})")
+        told.append(f" ({became(job['stopped_how'])})")
     return told.append(".")
 
 
@@ -381,11 +384,17 @@ def _job_facts(job: Job, campaign: str | None) -> list[tuple[str, str | Text]]:
         ("created", when(job["created_at"])),
         ("finished", when(job["finished_at"])),
         ("held since", when(job["held_at"])),
-        ("cost", usd(job["cost_usd"], is_estimate=job["cost_is_estimate"])),
+        ("cost", _cost(job)),
         ("error", f"{error['code']}: {error['message']}" if error else None),
-        ("stopped", job["stopped_how"]),
+        ("stopped", became(job["stopped_how"]) if job["stopped_how"] else None),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _cost(job: Job) -> str:
+    if job["cost_usd"] is None and job["stopped_how"] == StopOutcome.NEVER_STARTED:
+        return NOTHING_BOUGHT
+    return usd(job["cost_usd"], is_estimate=job["cost_is_estimate"])
 
 
 def _policy(job: Job) -> str | None:
@@ -407,7 +416,7 @@ def _attempts(job: Job) -> Table:
         rows.add_row(
             str(attempt["number"]),
             plain(attempt["provider"]),
-            plain(attempt["state"]),
+            plain(_state(job, attempt)),
             plain(attempt["billed"] or ""),
             usd(attempt["cost_usd"], is_estimate=attempt["cost_is_estimate"]),
             plain(attempt["vendor_id"] or ""),
@@ -415,6 +424,13 @@ def _attempts(job: Job) -> Table:
             plain(f"{code}: {message}" if code else ""),
         )
     return rows
+
+
+def _state(job: Job, attempt: Attempt) -> str:
+    """Of an attempt; one that was only given up here runs on at its provider, and was not cancelled."""
+    is_last = attempt is job.get("attempts", [attempt])[-1]
+    is_given_up = is_last and job["stopped_how"] == StopOutcome.CANNOT_CANCEL
+    return "given up" if is_given_up and attempt["state"] == AttemptState.CANCELLED else attempt["state"]
 
 
 def _outputs(job: Job) -> Table:

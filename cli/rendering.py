@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.documents import Job
+from models.lifecycle import StopOutcome
 
 QUEUED = "task_queue"
 HELD = "held"
@@ -31,6 +32,14 @@ STYLES = {
     HELD: "bold yellow",
 }
 _RUNNING = "dark_orange"
+_BECAME = {
+    StopOutcome.NEVER_STARTED: "nothing was sent to a provider",
+    StopOutcome.CANCELLED: "cancelled at its provider",
+    StopOutcome.CANNOT_CANCEL: "given up: its provider cannot cancel, and may bill it",
+    StopOutcome.UNKNOWN: "something may have been sent, nobody knows",
+    StopOutcome.FINISHED_FIRST: "the picture was there first, and is kept",
+}
+NOTHING_BOUGHT = "nothing was bought"
 
 
 def to_stdout() -> Console:
@@ -83,6 +92,12 @@ def place(job: Job) -> Text:
 def place_named(word: str) -> Text:
     """An outcome or a status, in its colour."""
     return Text(word, STYLES.get(word, _RUNNING))
+
+
+def became(stopped_how: str) -> str:
+    """What became of a stopped job's money."""
+    # A server of tomorrow may know more ways.
+    return next((told for how, told in _BECAME.items() if how == stopped_how), stopped_how)
 
 
 def usd(amount: str | float | None, *, is_estimate: bool = False) -> str:

@@ -13,7 +13,18 @@ from rich.text import Text
 from cli.client import Client
 from cli.documents import Stopped, StoppedJob
 from cli.options import json_option, opened
-from cli.rendering import facts, place_named, plain, print_json, to_stderr, to_stdout, usd
+from cli.rendering import (
+    NOTHING_BOUGHT,
+    became,
+    facts,
+    place_named,
+    plain,
+    print_json,
+    to_stderr,
+    to_stdout,
+    usd,
+)
+from models.lifecycle import StopOutcome
 
 NAMED_MAX = 1000
 """Ids in one command; more have something in common."""
@@ -201,7 +212,7 @@ def _tell(stopped: Stopped, verb: str) -> None:
 def _line(job: StoppedJob) -> Text:
     where = place_named(job["outcome"] or job["status"])
     if job["outcome"] is not None:
-        rest = job["stopped_how"] or "had ended before"
+        rest = became(job["stopped_how"]) if job["stopped_how"] else "had ended before"
         cost = (
             ""
             if job["cost_usd"] in {None, "0"}
@@ -216,7 +227,7 @@ def _line(job: StoppedJob) -> Text:
 def _counts(stopped: Stopped) -> list[tuple[str, str | Text]]:
     """What is not there is not said, but for how many were meant."""
     rows: list[tuple[str, str | Text]] = [("jobs", f"{stopped['matched']:,}")]
-    rows += [(how, f"{count:,}") for how, count in sorted(stopped["stopped"].items())]
+    rows += [(became(how), f"{count:,}") for how, count in sorted(stopped["stopped"].items())]
     others = {
         "being stopped": stopped["stopping"],
         "going on": stopped["going_on"],
@@ -224,4 +235,11 @@ def _counts(stopped: Stopped) -> list[tuple[str, str | Text]]:
         "of unknown cost": stopped["cost_unknown"],
     }
     rows += [(what, f"{count:,}") for what, count in others.items() if count]
-    return [*rows, ("cost", usd(stopped["cost_usd"], is_estimate=stopped["cost_is_estimate"]))]
+    return [*rows, ("cost", _cost(stopped))] if stopped["matched"] else rows
+
+
+def _cost(stopped: Stopped) -> str:
+    were_sent = sum(count for how, count in stopped["stopped"].items() if how != StopOutcome.NEVER_STARTED)
+    if stopped["cost_usd"] == "0" and not (were_sent or stopped["stopping"] or stopped["ended_otherwise"]):
+        return NOTHING_BOUGHT
+    return usd(stopped["cost_usd"], is_estimate=stopped["cost_is_estimate"])

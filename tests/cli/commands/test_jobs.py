@@ -421,3 +421,34 @@ def test_a_time_too_short_is_refused_by_the_options_name(darkroom):
 
     assert result.exit_code == 2
     assert "--deadline" in result.stderr
+
+
+def test_an_attempt_that_its_provider_cannot_cancel_was_given_up(darkroom, server, attempt):
+    first = attempt(1, state="cancelled", billed="no")
+    last = attempt(2, state="cancelled", billed="unknown", cost_usd=None)
+    stopped = {"status": "task_cancel", "outcome": "killed", "stopped_how": "provider_cannot_cancel"}
+    server.add(1, attempts=[first, last], **stopped)
+
+    told = darkroom("show", "1").stdout
+
+    assert re.search(r"^1 +wiro +cancelled +no ", told, re.MULTILINE)
+    assert re.search(r"^2 +wiro +given up +unknown ", told, re.MULTILINE)
+    assert re.search(r"stopped +given up: its provider cannot cancel, and may bill it", told)
+    assert json.loads(darkroom("show", "1", "--json").stdout)["attempts"][1]["state"] == "cancelled"
+
+
+def test_an_attempt_that_its_provider_cancelled_was_cancelled(darkroom, server, attempt):
+    server.add(
+        1, attempts=[attempt(1, state="cancelled")], outcome="killed", stopped_how="provider_cancelled"
+    )
+
+    told = darkroom("show", "1").stdout
+
+    assert re.search(r"^1 +wiro +cancelled ", told, re.MULTILINE)
+    assert re.search(r"stopped +cancelled at its provider", told)
+
+
+def test_a_job_that_never_began_bought_nothing(darkroom, server):
+    server.add(1, status="task_cancel", outcome="cancelled", stopped_how="never_started")
+
+    assert re.search(r"cost +nothing was bought", darkroom("show", "1").stdout)

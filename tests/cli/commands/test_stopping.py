@@ -1,6 +1,7 @@
 """`cancel` and `kill`, of jobs and of campaigns, as typed."""
 
 import json
+import re
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_each_of_several_is_told_on_its_own_line(darkroom, server):
 
     result = darkroom("cancel", "1", "2", "99")
 
-    assert result.stdout.split() == ["1", "cancelled", "never_started"]
+    assert result.stdout.rstrip() == "1  cancelled  nothing was sent to a provider"
     assert "goes on" in result.stderr
     assert "99  This project has no such job." in result.stderr
 
@@ -84,13 +85,37 @@ def test_what_they_have_in_common_is_sent_and_how_many_stopped_how_is_told(darkr
         "priority": 0,
         "held": True,
     }
-    assert [line.split() for line in result.stdout.splitlines()] == [
+    assert [re.split(r" {3,}", line.rstrip()) for line in result.stdout.splitlines()] == [
         ["jobs", "12"],
-        ["finished_first", "1"],
-        ["never_started", "9"],
-        ["being", "stopped", "2"],
+        ["the picture was there first, and is kept", "1"],
+        ["nothing was sent to a provider", "9"],
+        ["being stopped", "2"],
         ["cost", "$0.04"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "cost"),
+    [
+        ({"matched": 3, "stopped": {"never_started": 3}}, "nothing was bought"),
+        ({"matched": 3, "stopped": {"never_started": 3}, "cost_usd": "0.04"}, "$0.04"),
+        ({"matched": 3, "stopped": {"never_started": 2, "finished_first": 1}}, "$0.00"),
+        ({"matched": 3, "stopped": {"provider_cannot_cancel": 3}, "cost_usd": None}, "–"),
+        ({"matched": 3, "stopped": {"never_started": 2}, "stopping": 1}, "$0.00"),
+    ],
+)
+def test_what_never_began_is_not_told_to_have_cost_zero_dollars(darkroom, server, stop, values, cost):
+    server.stops = [stop(**values)]
+
+    last = darkroom("cancel", "--all", "--yes").stdout.splitlines()[-1]
+
+    assert re.split(r" {3,}", last.rstrip()) == ["cost", cost]
+
+
+def test_where_nobody_was_meant_there_is_no_cost(darkroom, server, stop):
+    server.stops = [stop()]
+
+    assert darkroom("cancel", "--all", "--yes").stdout.split() == ["jobs", "0"]
 
 
 def test_it_asks_again_while_there_is_more_and_tells_the_sum(darkroom, server, stop):
