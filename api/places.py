@@ -3,7 +3,6 @@
 It reads what the dispatcher goes by and decides nothing.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,18 +15,12 @@ from api import waiting
 from api.market import Market
 from api.schemas import QueueAnswer
 from broker import queue_of
-from models import limits, positions, queries
+from models import limits, positions, queries, rates
 from models.job import Job
 from models.lifecycle import SUSPECT_DEATHS, OfferKey, Status
 from models.limit import WHOLE, Limit
 from models.positions import Position
 from models.scopes import campaign_scope, project_scope
-
-FADING_S = 60.0
-"""As `workers.fairness` lets what a lane had lately fade."""
-
-SLOWEST_RATE_PER_S = 1 / 600
-"""A lane that had less than a job in ten minutes has no rate that says anything."""
 
 
 def place_of(session: Session, market: Market, job: Job) -> QueueAnswer | None:
@@ -99,13 +92,11 @@ def _why_nobody_knows(session: Session, market: Market, job: Job) -> Iterator[st
 
 
 def _wait_s(session: Session, market: Market, job: Job, where: Position, now: datetime) -> float | None:
-    """From what its lane had lately; before it had any, from free places and how long a picture takes."""
+    """From what its lane had lately; where that says nothing, from free places and a picture's time."""
     lane = positions.lane_of(session, job)
-    if lane is not None:
-        age_s = max(0.0, (now - lane.served_at).total_seconds())
-        rate = lane.recent_jobs * math.exp(-age_s / FADING_S) / FADING_S
-        if rate > SLOWEST_RATE_PER_S:
-            return (where.in_lane + 1) / rate
+    rate = None if lane is None else rates.rate_per_s(lane, now)
+    if rate is not None:
+        return (where.in_lane + 1) / rate
     return _wait_by_latency_s(session, waiting.candidates_of(session, market, job), job, where, now)
 
 

@@ -19,4 +19,5 @@ class Lane(Base):
     key: Mapped[str] = mapped_column(primary_key=True)  # `7` for a project, `7/12/0` for a lane of it
     virtual_time: Mapped[float] = mapped_column(Double)  # turns it has had, each divided by its weight
     served_at: Mapped[datetime]
-    recent_jobs: Mapped[float] = mapped_column(Double)  # dispatched lately, fading: see workers/fairness.py
+    recent_jobs: Mapped[float] = mapped_column(Double)  # dispatched lately, fading: see `models.rates`
+    recent_s: Mapped[float] = mapped_column(Double)  # the seconds in which it had those, fading alike

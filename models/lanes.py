@@ -9,29 +9,24 @@ from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.orm import Session
 
 from models.lane import Lane
+from models.rates import Recent
 
 
-class Memory(Protocol):
+class Memory(Recent, Protocol):
     """What one place remembers."""
 
     @property
     def virtual_time(self) -> float:
         """Turns it has had, each divided by its weight."""
 
-    @property
-    def served_at(self) -> datetime:
-        """The last time."""
 
-    @property
-    def recent_jobs(self) -> float:
-        """How many it had lately."""
-
-
-def remembered(session: Session, keys: Collection[str]) -> list[Row[tuple[str, float, datetime, float]]]:
-    """(key, virtual_time, served_at, recent_jobs) of those that have ever been served."""
+def remembered(
+    session: Session, keys: Collection[str]
+) -> list[Row[tuple[str, float, datetime, float, float]]]:
+    """(key, virtual_time, served_at, recent_jobs, recent_s) of those that have ever been served."""
     return list(
         session.execute(
-            select(Lane.key, Lane.virtual_time, Lane.served_at, Lane.recent_jobs).where(
+            select(Lane.key, Lane.virtual_time, Lane.served_at, Lane.recent_jobs, Lane.recent_s).where(
                 Lane.key == text("ANY (:keys)").bindparams(bindparam("keys", list(keys), type_=ARRAY(Text)))
             )
         )
@@ -39,15 +34,17 @@ def remembered(session: Session, keys: Collection[str]) -> list[Row[tuple[str, f
 
 
 _REMEMBER = text("""
-INSERT INTO lanes (key, virtual_time, served_at, recent_jobs)
-SELECT * FROM unnest(:keys, :virtual_times, :served, :recent)
+INSERT INTO lanes (key, virtual_time, served_at, recent_jobs, recent_s)
+SELECT * FROM unnest(:keys, :virtual_times, :served, :recent_jobs, :recent_s)
 ON CONFLICT (key) DO UPDATE SET
-    virtual_time = excluded.virtual_time, served_at = excluded.served_at, recent_jobs = excluded.recent_jobs
+    virtual_time = excluded.virtual_time, served_at = excluded.served_at, recent_jobs = excluded.recent_jobs,
+    recent_s = excluded.recent_s
 """).bindparams(
     bindparam("keys", type_=ARRAY(Text)),
     bindparam("virtual_times", type_=ARRAY(Double)),
     bindparam("served", type_=ARRAY(TIMESTAMP(timezone=True))),
-    bindparam("recent", type_=ARRAY(Double)),
+    bindparam("recent_jobs", type_=ARRAY(Double)),
+    bindparam("recent_s", type_=ARRAY(Double)),
 )
 
 
@@ -59,6 +56,7 @@ def remember(session: Session, memories: Mapping[str, Memory]) -> None:
         "keys": list(memories),
         "virtual_times": [memory.virtual_time for memory in memories.values()],
         "served": [memory.served_at for memory in memories.values()],
-        "recent": [memory.recent_jobs for memory in memories.values()],
+        "recent_jobs": [memory.recent_jobs for memory in memories.values()],
+        "recent_s": [memory.recent_s for memory in memories.values()],
     }
     session.execute(_REMEMBER, told)

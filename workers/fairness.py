@@ -13,21 +13,21 @@ more for each `AGE_STEP` in which it has waited and was not served.  So no lane 
 """
 
 import heapq
-import math
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
+
+from models.rates import counted
 
 AGE_STEP = timedelta(seconds=60)
 """A lane that waits so long goes before one whose priority is higher by one."""
 
-FADING_S = 60.0
-"""Of the jobs that a place had lately, what is older than this counts for little (1/e)."""
-
 ALL = "*"
 """The clock of the projects."""
+
+_EVER = datetime.min.replace(tzinfo=UTC)  # a clock has nobody who waits in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +81,14 @@ class Memory:
     Attributes:
         virtual_time: turns it has had, each divided by its weight.
         served_at: the last time.
-        recent_jobs: how many it had lately, those of long ago faded.
+        recent_jobs: how many it had lately: see `models.rates`.
+        recent_s: the seconds in which it had those.
     """
 
     virtual_time: float
     served_at: datetime
     recent_jobs: float
-
-
-def rate_per_s(memory: Memory, now: datetime) -> float:
-    """Jobs a second that a place has had lately."""
-    return _faded(memory, now) / FADING_S
+    recent_s: float
 
 
 def keys_of(lanes: Collection[Lane]) -> set[str]:
@@ -146,6 +143,7 @@ class Turns:
         self._clocks: dict[str, float] = {}
         self._came_to: dict[str, float] = {}
         self._served: Counter[str] = Counter()
+        self._since: dict[str, datetime] = {}
         by_project: dict[int, list[Queued]] = {}
         for one in queued:
             by_project.setdefault(one.lane.project_id, []).append(one)
@@ -191,9 +189,8 @@ class Turns:
             self._served[key] += 1
 
     def _memory(self, key: str, came_to: float) -> Memory:
-        before = self._memories.get(key)
-        faded = 0.0 if before is None else _faded(before, self._now)
-        return Memory(came_to, self._now, faded + self._served[key])
+        recent = counted(self._memories.get(key), self._since.get(key, _EVER), self._served[key], self._now)
+        return Memory(came_to, self._now, *recent)
 
     def _project(self, queued: list[Queued]) -> _Project:
         first = queued[0]
@@ -227,6 +224,7 @@ class Turns:
 
     def _waits_since(self, key: str, since: datetime) -> datetime:
         """Since when a place has waited and was not served."""
+        self._since[key] = since
         return max(since, self._memories[key].served_at) if key in self._memories else since
 
 
@@ -243,8 +241,3 @@ def planned(
         counts[lane] += 1
         turns.served()
     return counts
-
-
-def _faded(memory: Memory, now: datetime) -> float:
-    age_s = max(0.0, (now - memory.served_at).total_seconds())
-    return memory.recent_jobs * math.exp(-age_s / FADING_S)

@@ -196,7 +196,7 @@ class _Round:
             return []
         queued = [_queued(lane, lines, terms) for lane, lines in self._lines.items()]
         memories = {
-            row.key: Memory(row.virtual_time, row.served_at, row.recent_jobs)
+            row.key: Memory(row.virtual_time, row.served_at, row.recent_jobs, row.recent_s)
             for row in lanes.remembered(self._session, keys_of(self._lines))
         }
         self._read_planned(planned(queued, memories, now, self._left))

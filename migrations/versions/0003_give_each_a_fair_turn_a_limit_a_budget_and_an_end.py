@@ -366,6 +366,7 @@ def _create_lanes() -> None:
         sa.Column("virtual_time", sa.Double(), nullable=False),
         sa.Column("served_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recent_jobs", sa.Double(), nullable=False),
+        sa.Column("recent_s", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_lanes")),
     )
 

@@ -35,14 +35,15 @@ def place_of(client):
 
 @pytest.fixture
 def served(database):
-    """`served(job_id, jobs)`: the job's lane had so many lately."""
+    """`served(job_id, jobs, seconds)`: the job's lane had so many lately, in so many seconds."""
 
-    def write(job_id, jobs) -> None:
+    def write(job_id, jobs, seconds) -> None:
         with database.transaction() as session:
             job = session.get_one(Job, job_id)
             key = f"{job.project_id}/{job.campaign_id or 0}/{job.priority}"
             now = session.execute(select(func.clock_timestamp())).scalar_one()
-            session.add(Lane(key=key, virtual_time=1.0, served_at=now, recent_jobs=jobs))
+            memory = {"recent_jobs": jobs, "recent_s": seconds}
+            session.add(Lane(key=key, virtual_time=1.0, served_at=now, **memory))
 
     return write
 
@@ -95,9 +96,12 @@ def test_with_a_free_slot_it_goes_at_once(hand, place_of):
 
 
 @pytest.mark.usefixtures("live_worker")
-def test_the_wait_is_told_from_what_its_lane_had_lately(hand, place_of, served):
+@pytest.mark.parametrize(("had", "seconds"), [(120.0, 60.0), (10.0, 5.0)])
+def test_the_wait_is_told_from_what_its_lane_had_lately_be_it_for_seconds(
+    hand, place_of, served, had, seconds
+):
     jobs = [hand.queue() for _ in range(10)]
-    served(jobs[0], 120.0)  # two a second
+    served(jobs[0], had, seconds)  # two a second
 
     assert place_of(jobs[9])["wait_s"] == pytest.approx(5.0, rel=0.2)
 

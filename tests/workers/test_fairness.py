@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.fairness import AGE_STEP, Lane, Memory, Queued, Turns, planned, rate_per_s
+from models.rates import rate_per_s
+from workers.fairness import AGE_STEP, Lane, Memory, Queued, Turns, planned
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -198,4 +199,26 @@ def test_the_rate_of_a_lane_can_be_told_and_fades():
     memory = world.memories[_lane().key]
 
     assert rate_per_s(memory, world.now) == pytest.approx(2, rel=0.05)
-    assert rate_per_s(memory, world.now + timedelta(minutes=10)) < 0.001
+    assert rate_per_s(memory, world.now + timedelta(minutes=10)) is None
+
+
+def test_a_lane_and_its_project_have_their_whole_rate_after_seconds():
+    world = World()
+    for _ in range(50):
+        world.call([_lane()], slots=1, seconds=0.1)
+
+    for key in (_lane().key, _lane().project_key):
+        assert rate_per_s(world.memories[key], world.now) == pytest.approx(10, rel=0.05)
+
+
+def test_a_lane_in_which_nobody_waited_meanwhile_keeps_its_rate():
+    world = World()
+    for _ in range(50):
+        world.call([_lane()], slots=1, seconds=0.1)
+    for _ in range(20):
+        world.call([_lane(2)], slots=1, seconds=1)
+
+    world.call([_lane()], slots=40)
+    world.call([_lane()], slots=1, seconds=0.1)
+
+    assert rate_per_s(world.memories[_lane().key], world.now) == pytest.approx(10, rel=0.05)

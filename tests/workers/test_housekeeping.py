@@ -358,7 +358,7 @@ def test_a_lane_that_was_not_served_for_a_day_is_forgotten(database, bench):
     with database.transaction() as session:
         for key, hours in (("1", 1), ("2", 25)):
             served_at = datetime.now(UTC) - timedelta(hours=hours)
-            session.add(Lane(key=key, virtual_time=1.0, served_at=served_at, recent_jobs=0.0))
+            session.add(Lane(key=key, virtual_time=1.0, served_at=served_at, recent_jobs=0.0, recent_s=0.0))
 
     tidy(database, bench.storage)
 
