@@ -20,16 +20,16 @@ CONCURRENCY = 100
 BATCH = 1000  # as many rows as `darkroom campaign submit` sends at a time
 
 
-def contender(concurrency: int = CONCURRENCY) -> Contender:
-    """One remote worker on gevent, one control worker, beat."""
+def contender(concurrency: int = CONCURRENCY, workers: int = 2) -> Contender:
+    """Workers that share the concurrency, as `darkroom up` has them; one for control, and beat."""
     return Contender(
         "Darkroom",
         prepare=_prepare,
-        workers=lambda here: _workers(here, concurrency),
+        workers=lambda _here: _commands(concurrency // workers, workers),
         is_ready=_is_ready,
         submit=_submit,
         done=lambda here: number(here, "SELECT count(*) FROM jobs WHERE outcome = 'succeeded'"),
-        note=f"gevent -c {concurrency}; 11 statuses, each a row for good",
+        note=f"{workers} x gevent -c {concurrency // workers}; 11 statuses, each a row for good",
     )
 
 
@@ -39,7 +39,7 @@ def _prepare(here: Place) -> None:
         create_project(session, "benchmark", AuthMode.KEY)
 
 
-def _workers(_here: Place, concurrency: int) -> Sequence[Sequence[str]]:
+def _commands(concurrency: int, workers: int) -> Sequence[Sequence[str]]:
     worker = [
         "celery",
         "-A",
@@ -52,7 +52,10 @@ def _workers(_here: Place, concurrency: int) -> Sequence[Sequence[str]]:
         "-E",
     ]
     return [
-        [*worker, "-P", "gevent", "-c", str(concurrency), "-Q", "remote", "-n", "remote@%h"],
+        *(
+            [*worker, "-P", "gevent", "-c", str(concurrency), "-Q", "remote", "-n", f"remote-{number}@%h"]
+            for number in range(1, workers + 1)
+        ),
         [*worker, "-P", "prefork", "-c", "2", "-Q", "control,deliver", "-n", "control@%h"],
         ["celery", "-A", "workers.app", "beat", "--loglevel", "WARNING", "--pidfile="],
     ]

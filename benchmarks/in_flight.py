@@ -16,8 +16,6 @@ import psutil
 from benchmarks import contest, darkroom
 from benchmarks.contest import Place
 
-WORKER = "remote@"
-
 
 def main() -> None:
     """One run on fresh servers."""
@@ -27,7 +25,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=10.0)
     asked = parser.parse_args()
-    contender = darkroom.contender(concurrency=asked.jobs)
+    contender = darkroom.contender(concurrency=asked.jobs, workers=1)
     with contest.place() as here:
         contender.prepare(here)
         with contest.working(contender, here, DARKROOM_SANDBOX_LATENCY=str(asked.seconds)) as processes:

@@ -60,7 +60,9 @@ def _memory(roots: list[int]) -> dict[str, float]:
         parent = psutil.Process(root)
         for process in (parent, *parent.children(recursive=True)):
             words = " ".join(process.cmdline())
-            role = next((role for role in ("remote@", "control@", "beat") if role in words), words[:30])
+            role = next(
+                (role for role in ("remote-1@", "remote-2@", "control@", "beat") if role in words), words[:30]
+            )
             found[f"{role.strip('@')} {process.pid}"] = process.memory_info().rss / 2**20
     return found
 

@@ -44,22 +44,19 @@ def api(host: str, port: int, env: Environment) -> Child:
     )
 
 
-def remote_worker(concurrency: int, database_url: str, env: Environment) -> Child:
-    """The worker whose jobs wait for providers: hundreds at a time, each a greenlet."""
-    options = ["-P", "gevent", "-c", str(concurrency), "-Q", "remote", "-n", "remote@%h"]
-    return _worker("worker-remote", options, database_url, env)
+def remote_worker(name: str, concurrency: int, database_url: str, env: Environment) -> Child:
+    """A worker whose jobs wait for providers: hundreds at a time, each a greenlet."""
+    return _worker(name, ["-P", "gevent", "-c", str(concurrency), "-Q", "remote"], database_url, env)
 
 
-def control_worker(database_url: str, env: Environment) -> Child:
-    """The worker that dispatches, sweeps and delivers."""
-    options = ["-P", "prefork", "-c", "2", "-Q", "control,deliver", "-n", "control@%h"]
-    return _worker("worker-control", options, database_url, env)
+def control_worker(name: str, database_url: str, env: Environment) -> Child:
+    """A worker that dispatches, sweeps and delivers."""
+    return _worker(name, ["-P", "prefork", "-c", "2", "-Q", "control,deliver"], database_url, env)
 
 
-def local_worker(number: int, database_url: str, env: Environment) -> Child:
+def local_worker(name: str, database_url: str, env: Environment) -> Child:
     """A worker that runs pipelines on this machine, one at a time."""
-    options = ["-P", "prefork", "-c", "1", "-Q", "local", "-n", f"local-{number}@%h"]
-    return _worker(f"worker-local-{number}", options, database_url, env)
+    return _worker(name, ["-P", "prefork", "-c", "1", "-Q", "local"], database_url, env)
 
 
 def beat(env: Environment) -> Child:
@@ -88,12 +85,12 @@ def reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - read, not bound
 
 
-def _worker(role: str, options: list[str], database_url: str, env: Environment) -> Child:
+def _worker(name: str, options: list[str], database_url: str, env: Environment) -> Child:
     # Gossip and mingle are talk among workers that costs start-up time; ours meet in Postgres.
     quiet = ["--without-gossip", "--without-mingle", "--loglevel", "INFO", "-E"]
     return Child(
-        role=role,
-        argv=_celery("worker", *options, *quiet),
+        role=f"worker-{name}",
+        argv=_celery("worker", *options, "-n", f"{name}@%h", *quiet),
         env=env,
         healthy=lambda pid: _shows_life(database_url, pid),
         stop_grace_s=DRAIN_S,

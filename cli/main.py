@@ -57,12 +57,20 @@ def cli(ctx: click.Context) -> None:
 @click.option("--flower-port", type=click.IntRange(0, 65535), default=5555, show_default=True)
 @click.option("--no-flower", is_flag=True, help="Without Flower.")
 @click.option(
+    "--remote",
+    type=click.IntRange(1, 64),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Workers that carry jobs to providers; with two, one takes up at once what the other drops.",
+)
+@click.option(
     "--remote-concurrency",
     type=click.IntRange(1, 10_000),
     default=100,
     show_default=True,
     metavar="N",
-    help="Provider jobs in flight at a time.",
+    help="Provider jobs in flight at a time, in all of these workers together.",
 )
 @click.option(
     "--local",
@@ -83,6 +91,7 @@ def up(
     port: int,
     flower_port: int,
     no_flower: bool,
+    remote: int,
     remote_concurrency: int,
     local: int,
     home: Path | None,
@@ -94,6 +103,7 @@ def up(
         host=host,
         port=port,
         flower_port=None if no_flower else flower_port,
+        remote=remote,
         remote_concurrency=remote_concurrency,
         local=local,
         home=home or settings.load().home,

@@ -31,7 +31,8 @@ class Wanted:
         host: where the API listens.
         port: of the API; 0 for any that is free.
         flower_port: likewise; None for no Flower.
-        remote_concurrency: provider jobs in flight at a time.
+        remote: how many workers carry jobs to providers.
+        remote_concurrency: provider jobs in flight at a time, of all these workers together.
         local: how many workers run pipelines on this machine.
         home: the folder it lives in.
     """
@@ -39,6 +40,7 @@ class Wanted:
     host: str
     port: int
     flower_port: int | None
+    remote: int
     remote_concurrency: int
     local: int
     home: Path
@@ -231,10 +233,22 @@ def _edges(listening: _Listening, env: dict[str, str]) -> list[Child]:
 
 def _workers(wanted: Wanted, database_url: str, env: dict[str, str]) -> list[Child]:
     return [
-        children.remote_worker(wanted.remote_concurrency, database_url, env),
-        children.control_worker(database_url, env),
-        *(children.local_worker(number, database_url, env) for number in range(1, wanted.local + 1)),
+        *(
+            children.remote_worker(f"remote-{number}", concurrency, database_url, env)
+            for number, concurrency in enumerate(_shares(wanted.remote_concurrency, wanted.remote), start=1)
+        ),
+        children.control_worker("control", database_url, env),
+        *(
+            children.local_worker(f"local-{number}", database_url, env)
+            for number in range(1, wanted.local + 1)
+        ),
     ]
+
+
+def _shares(whole: int, parts: int) -> list[int]:
+    """As even as can be; none of them nothing, so there may be fewer."""
+    parts = min(whole, parts)
+    return [whole // parts + (number < whole % parts) for number in range(parts)]
 
 
 def _announce(planned: _Stack, made: Credentials | None) -> None:

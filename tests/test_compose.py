@@ -135,8 +135,8 @@ def test_the_containers_run_what_darkroom_up_runs():
     everywhere = "0.0.0.0"  # noqa: S104 - inside a container
     started = {
         "api": children.api(everywhere, 8000, {}),
-        "worker-remote": children.remote_worker(100, "", {}),
-        "worker-control": children.control_worker("", {}),
+        "worker-remote": children.remote_worker("remote", 100, "", {}),
+        "worker-control": children.control_worker("control", "", {}),
         "beat": children.beat({}),
         "flower": children.flower(everywhere, 5555, {}),
     }

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.acceptance
 
 DARKROOM = str(Path(sys.executable).with_name("darkroom"))
 READY = "Ctrl-C stops everything."
-ROLES = {"postgres", "redis", "api", "worker-remote", "worker-control", "beat", "flower"}
+REMOTES = ("worker-remote-1", "worker-remote-2")
+ROLES = {"postgres", "redis", "api", *REMOTES, "worker-control", "beat", "flower"}
 
 
 @dataclass
@@ -190,7 +191,9 @@ def test_jobs_survive_the_kill_of_up_alone(house):
 
 
 @pytest.mark.parametrize(
-    "roles", [["worker-remote"], ["redis"], ["postgres"], ["worker-control", "beat", "api"]], ids=" and ".join
+    "roles",
+    [["worker-remote-1"], REMOTES, ["redis"], ["postgres"], ["worker-control", "beat", "api"]],
+    ids=" and ".join,
 )
 def test_twenty_slow_jobs_survive_the_kill_of(house, roles):
     house.up()
@@ -206,8 +209,8 @@ def test_twenty_slow_jobs_survive_the_kill_of(house, roles):
 
     assert _all_once(house.jobs(jobs))
     assert all(f"{role} (pid" in house.output.read_text() for role in roles)
-    accepted = (house.home / "logs" / "worker-remote.log").read_text().count("event=sandbox_accepted")
-    assert accepted == 20  # the provider's own count
+    logs = [(house.home / "logs" / f"{role}.log").read_text() for role in REMOTES]
+    assert sum(log.count("event=sandbox_accepted") for log in logs) == 20  # the provider's own count
     assert house.stop() == 0
 
 
@@ -237,13 +240,13 @@ def test_twenty_slow_jobs_survive_a_redis_that_forgets(house):
 
 def test_a_cancelled_job_is_not_run_by_workers_that_come_later(house):
     house.up()
-    for role in ("worker-remote", "worker-control"):
+    for role in (*REMOTES, "worker-control"):
         psutil.Process(house.pid(role)).suspend()
     [job] = house.submit(1)
     with house.client() as client:
         assert client.post(f"/api/jobs/{job}/cancel").json()["cancelled"] is True
 
-    for role in ("worker-remote", "worker-control"):
+    for role in (*REMOTES, "worker-control"):
         psutil.Process(house.pid(role)).resume()
     [other] = house.submit(1)
     house.eventually(lambda: house.have_ended([other]))

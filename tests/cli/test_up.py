@@ -23,8 +23,9 @@ UNUSED = "postgresql://darkroom:secret@127.0.0.1:1/darkroom"
 def wanted(tmp_path):
     def ask(**options):
         home = tmp_path / "home"
-        defaults = {"host": "127.0.0.1", "port": 0, "flower_port": 0, "remote_concurrency": 10, "local": 0}
-        return up.Wanted(**{**defaults, "home": home} | options)
+        defaults = {"host": "127.0.0.1", "port": 0, "flower_port": 0, "home": home}
+        workers = {"remote": 2, "remote_concurrency": 10, "local": 0}
+        return up.Wanted(**defaults | workers | options)
 
     return ask
 
@@ -181,9 +182,14 @@ def test_with_a_password_flower_listens_where_the_api_does(wanted, set_environme
     assert up._listening(wanted(host=EVERYWHERE)).flower[0] == EVERYWHERE
 
 
+@pytest.mark.parametrize(("slots", "workers", "shares"), [(100, 2, [50, 50]), (7, 3, [3, 2, 2]), (1, 2, [1])])
+def test_the_slots_are_shared_among_the_workers(slots, workers, shares):
+    assert up._shares(slots, workers) == shares
+
+
 # --- the whole stack ------------------------------------------------------------------------------
 
-ROLES = {"postgres", "redis", "api", "flower", "worker-remote", "worker-control", "beat"}
+ROLES = {"postgres", "redis", "api", "flower", "worker-remote-1", "worker-remote-2", "worker-control", "beat"}
 
 
 @pytest.fixture
@@ -231,9 +237,9 @@ def test_the_whole_stack_lives_dies_and_lives_again(start_up, tmp_path, eventual
     assert credentials["api_secret"] in first.said()
 
     # One child is killed: it comes back, and that is said.
-    os.kill(before["worker-remote"].pid, Signals.SIGKILL)
-    eventually(lambda: "worker-remote" in children_of(home) and "runs again" in first.said())
-    assert f"worker-remote (pid {before['worker-remote'].pid}) died of SIGKILL" in first.said()
+    os.kill(before["worker-remote-1"].pid, Signals.SIGKILL)
+    eventually(lambda: "worker-remote-1" in children_of(home) and "runs again" in first.said())
+    assert f"worker-remote-1 (pid {before['worker-remote-1'].pid}) died of SIGKILL" in first.said()
 
     # Everything is killed at once: the next one simply works, and has the first one's project.
     after = children_of(home)

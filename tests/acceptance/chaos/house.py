@@ -173,14 +173,9 @@ def _forgetful(child: Child, folder: Path, loses: threading.Event) -> Child:
 def _workers(size: Size, database_url: str, env: Mapping[str, str]) -> Iterator[Child]:
     """Several of each, each with a name of its own."""
     for role in sizes.remotes(size):
-        yield _called(role, children.remote_worker(CONCURRENCY, database_url, env), "remote@%h")
+        yield children.remote_worker(role.removeprefix("worker-"), CONCURRENCY, database_url, env)
     for role in sizes.controls(size):
-        yield _called(role, children.control_worker(database_url, env), "control@%h")
-
-
-def _called(role: str, child: Child, node: str) -> Child:
-    name = f"{role.removeprefix('worker-')}@%h"
-    return replace(child, role=role, argv=tuple(name if word == node else word for word in child.argv))
+        yield children.control_worker(role.removeprefix("worker-"), database_url, env)
 
 
 def _tenants(database: Database, size: Size) -> list[Tenant]:
