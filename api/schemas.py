@@ -27,6 +27,7 @@ from pydantic import (
 from catalogue import RetryTerms
 from models import money
 from models.allowances import IN_FLIGHT_MAX, WEIGHT_MAX, Allowance
+from models.bounds import PRIORITY_MAX, SPAN_MAX_S, SPAN_MIN_S
 from models.lifecycle import (
     AttemptState,
     Billed,
@@ -40,8 +41,6 @@ from models.lifecycle import (
 
 ROWS_MAX = 1000
 PROVIDERS_MAX = 20
-PRIORITY_MAX = 100
-SPAN_MAX_S = 366 * 24 * 3600
 ERROR_CODES_MAX = 50
 
 
@@ -79,7 +78,7 @@ Budget = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "null"}]}),
     Field(description="US dollars that it may spend in all; a string is exact.", examples=["10.00"]),
 ]
-Span = Annotated[float, Field(ge=1, le=SPAN_MAX_S, allow_inf_nan=False)]
+Span = Annotated[float, Field(ge=SPAN_MIN_S, le=SPAN_MAX_S, allow_inf_nan=False)]
 # Not typed further: reading them is the catalogue's work, and it names the parameter that is wrong.
 Parameters = Annotated[
     dict[str, Any],

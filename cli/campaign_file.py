@@ -21,6 +21,7 @@ from pydantic import JsonValue
 
 from cli.documents import Row
 from cli.terms import NO_TERMS, Terms
+from models.bounds import PRIORITY_MAX, SPAN_MAX_S, SPAN_MIN_S
 
 LINE_MAX_BYTES = 1 << 20
 """Ten times the longest prompt a model takes, with every character escaped."""
@@ -171,9 +172,7 @@ def read_object(text: str, number: int, defaults: Defaults) -> Row | None:
         row["model"] = _text_of(body, "model")
     _say(row, _terms(body))
     if (priority := body.get("priority")) is not None:
-        if not isinstance(priority, int) or isinstance(priority, bool):
-            raise Unusable(f"priority takes a whole number, got {json.dumps(priority)}")
-        row["priority"] = priority
+        row["priority"] = _priority(priority)
     return row
 
 
@@ -300,9 +299,17 @@ def _seconds(body: Mapping[str, JsonValue], name: str) -> float | None:
     value = body.get(name)
     if value is None:
         return None
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise Unusable(f"{name} takes a number of seconds, got {json.dumps(value)[:80]}")
-    return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and SPAN_MIN_S <= value <= SPAN_MAX_S:
+        return value
+    told = f"a number of seconds from {SPAN_MIN_S} to {SPAN_MAX_S:,}"
+    raise Unusable(f"{name} takes {told}, got {json.dumps(value)[:80]}")
+
+
+def _priority(value: JsonValue) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and -PRIORITY_MAX <= value <= PRIORITY_MAX:
+        return value
+    told = f"a whole number from {-PRIORITY_MAX} to {PRIORITY_MAX}"
+    raise Unusable(f"priority takes {told}, got {json.dumps(value)[:80]}")
 
 
 def _policy(body: Mapping[str, JsonValue]) -> dict[str, JsonValue] | None:

@@ -49,6 +49,13 @@ PAGE = 100
 
 _Value = TypeVar("_Value")
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0)
+_FILTER = "filter."
+_OPTIONS = {
+    "statuses": "status",
+    "outcomes": "outcome",
+    "error_codes": "error-code",
+    "created_before": "before",
+}
 _TEMPORARY = {
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.BAD_GATEWAY,
@@ -148,7 +155,14 @@ def kept_credentials(home: Path) -> Credentials | None:
 def told_of(problem: Problem) -> str:
     """A problem as a sentence that names its parameter."""
     message, parameter = problem["message"], problem["parameter"]
-    return message if parameter in message else f"{parameter}: {message}"
+    told = message if parameter in message else f"{parameter}: {message}"
+    return told.replace(parameter, _option(parameter), 1) if parameter.startswith(_FILTER) else told
+
+
+def _option(parameter: str) -> str:
+    """The option that says this of the jobs that are meant: of `filter.error_codes.0`, `--error-code`."""
+    name = parameter.removeprefix(_FILTER).partition(".")[0]
+    return f"--{_OPTIONS.get(name, name)}"
 
 
 class Client:
@@ -453,6 +467,8 @@ def _refusal(response: httpx.Response) -> CommandFailed:
         return _not_ours(response)
     text = str(told.get("detail") or told.get("title") or f"the server answered {response.status_code}")
     problems: list[Problem] = told.get("problems") or []
+    if len(problems) == 1 and problems[0]["parameter"].startswith(_FILTER):
+        text = told_of(problems[0])
     if len(problems) > 1:
         text = "\n".join(["The server refused this:", *(f"  {told_of(problem)}" for problem in problems)])
     if response.status_code == HTTPStatus.UNAUTHORIZED:

@@ -13,7 +13,15 @@ from rich.text import Text
 from cli import pictures, sending
 from cli.client import PATIENCE_S, Client, Refused
 from cli.documents import Attempt, Event, Job, Output, Queue
-from cli.options import buying_options, file_option, json_option, opened, parameter_option
+from cli.options import (
+    PRIORITY,
+    buying_options,
+    file_option,
+    json_option,
+    opened,
+    parameter_option,
+    read_words,
+)
 from cli.rendering import (
     NOTHING_BOUGHT,
     became,
@@ -32,7 +40,7 @@ from cli.rendering import (
     when,
 )
 from cli.terms import Terms
-from models.lifecycle import AttemptState, StopOutcome
+from models.lifecycle import AttemptState, Outcome, Status, StopOutcome
 
 INTERRUPTED = 130
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.15, 1.0
@@ -43,7 +51,7 @@ _FIRST_LOOK_S, _LAST_LOOK_S = 0.15, 1.0
 @parameter_option
 @file_option
 @buying_options
-@click.option("--priority", type=int, help="Higher goes first.")
+@click.option("--priority", type=PRIORITY, help="Higher goes first; 0 unless said.")
 @click.option("--wait", is_flag=True, help="Wait until it has ended; exit 1 if it fails or is held.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Wait, and save the pictures here."
@@ -83,8 +91,18 @@ def run(
 
 
 @click.command("list")
-@click.option("--status", help="Only jobs with this status, such as task_queue; several with commas.")
-@click.option("--outcome", help="Only jobs that ended so: succeeded, failed, cancelled, killed, expired.")
+@click.option(
+    "--status",
+    "statuses",
+    callback=lambda _ctx, _option, value: read_words(value, Status),
+    help="Only jobs with this status, such as task_queue; several with commas.",
+)
+@click.option(
+    "--outcome",
+    "outcomes",
+    callback=lambda _ctx, _option, value: read_words(value, Outcome),
+    help="Only jobs that ended so: succeeded, failed, cancelled, killed, expired; several with commas.",
+)
 @click.option("--campaign", metavar="NAME", help="Only jobs of this campaign, by name or id.")
 @click.option("--model", "model_slug", metavar="OWNER/MODEL", help="Only jobs for this model.")
 @click.option("--error-code", help="Only jobs with this error; several with commas.")
@@ -96,8 +114,8 @@ def run(
 def list_jobs(
     ctx: click.Context,
     *,
-    status: str | None,
-    outcome: str | None,
+    statuses: list[str] | None,
+    outcomes: list[str] | None,
     campaign: str | None,
     model_slug: str | None,
     error_code: str | None,
@@ -109,8 +127,8 @@ def list_jobs(
     """List jobs, newest first."""
     client = opened(ctx)
     where = {
-        "status": status,
-        "outcome": outcome,
+        "status": None if statuses is None else ",".join(statuses),
+        "outcome": None if outcomes is None else ",".join(outcomes),
         "campaign": None if campaign is None else client.find_campaign(campaign)["id"],
         "model": model_slug,
         "error_code": error_code,

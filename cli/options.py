@@ -3,13 +3,16 @@
 import functools
 import re
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 
+from catalogue.retrying import ATTEMPTS_MAX
 from cli.client import Client, Connection
 from cli.terms import Terms
+from models.bounds import PRIORITY_MAX, SPAN_MAX_S, SPAN_MIN_S
 from models.lifecycle import OnUnknown, Route
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -17,6 +20,8 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 DEFAULT_MODEL = "black-forest-labs/flux-pro-1-1"
 ROUTES = [route.value for route in Route]
 ON_UNKNOWN = [policy.value for policy in OnUnknown]
+PRIORITY = click.IntRange(-PRIORITY_MAX, PRIORITY_MAX)
+_SPANS = f"{SPAN_MIN_S}s to {SPAN_MAX_S // 86400}d"
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SPAN = re.compile(r"([0-9]{1,8}(?:\.[0-9]{1,3})?)([smhd]?)", re.ASCII)
 
@@ -79,18 +84,18 @@ def buying_options(command: _Command) -> _Command:
         "deadline_s",
         metavar="TIME",
         callback=lambda _ctx, _option, value: read_span(value),
-        help="A job expires unless it has ended by then: seconds, or 30m, 2h, 1d.",
+        help=f"A job expires unless it has ended by then: seconds, or 30m, 2h, 1d; from {_SPANS}.",
     )
     @click.option(
         "--start-within",
         "start_within_s",
         metavar="TIME",
         callback=lambda _ctx, _option, value: read_span(value),
-        help="A job expires unless it was sent to a provider by then.",
+        help=f"A job expires unless it was sent to a provider by then; from {_SPANS}.",
     )
     @click.option(
         "--max-attempts",
-        type=click.IntRange(1),
+        type=click.IntRange(1, ATTEMPTS_MAX),
         help="How often a job is tried that fails without cost; otherwise as its model says.",
     )
     @functools.wraps(command)
@@ -126,9 +131,24 @@ def read_span(value: str | None) -> float | None:
     if match is None:
         raise click.BadParameter(f"takes seconds, or 30m, 2h, 1d; got {value!r}")
     seconds = float(match[1]) * _SECONDS[match[2]]
-    if seconds < 1:
-        raise click.BadParameter(f"takes one second at least; got {value!r}")
+    if not SPAN_MIN_S <= seconds <= SPAN_MAX_S:
+        raise click.BadParameter(f"takes a time from {_SPANS}; got {value!r}")
     return seconds
+
+
+def read_words(value: str | None, kind: type[StrEnum]) -> list[str] | None:
+    """Words of this kind, parted by commas; None when nothing was said.
+
+    Raises:
+        click.BadParameter: one is none of them.
+    """
+    if value is None:
+        return None
+    words = [word.strip() for word in value.split(",")]
+    if unknown := [word for word in words if word not in set(kind)]:
+        refused = ", ".join(map(repr, unknown))
+        raise click.BadParameter(f"takes {', '.join(kind)}, or several with commas; got {refused}")
+    return words
 
 
 def read_providers(value: str | None) -> tuple[str, ...] | None:

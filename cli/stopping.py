@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cli.client import Client
 from cli.documents import Stopped, StoppedJob
-from cli.options import json_option, opened
+from cli.options import PRIORITY, json_option, opened, read_words
 from cli.rendering import (
     NOTHING_BOUGHT,
     became,
@@ -24,7 +24,7 @@ from cli.rendering import (
     to_stdout,
     usd,
 )
-from models.lifecycle import StopOutcome
+from models.lifecycle import Status, StopOutcome
 
 NAMED_MAX = 1000
 """Ids in one command; more have something in common."""
@@ -38,12 +38,17 @@ def whom_options(command: _Command) -> _Command:
 
     @click.argument("names", metavar="[ID]...", nargs=-1)
     @click.option("--campaign", metavar="NAME", help="Jobs of this campaign, by name or id.")
-    @click.option("--status", help="Jobs with this status, such as task_queue; several with commas.")
+    @click.option(
+        "--status",
+        "statuses",
+        callback=lambda _ctx, _option, value: read_words(value, Status),
+        help="Jobs with this status, such as task_queue; several with commas.",
+    )
     @click.option("--model", "model_slug", metavar="OWNER/MODEL", help="Jobs for this model.")
     @click.option(
         "--provider", metavar="NAME", help="Jobs that are with this provider now, or want nobody else."
     )
-    @click.option("--priority", type=int, help="Jobs with this priority.")
+    @click.option("--priority", type=PRIORITY, help="Jobs with this priority.")
     @click.option("--held", is_flag=True, help="Jobs that wait for you to resolve them.")
     @click.option("--before", type=click.DateTime(), help="Jobs queued before this time, in local time.")
     @click.option("--all", "is_all", is_flag=True, help="Every job of the project.")
@@ -59,7 +64,7 @@ def whom_options(command: _Command) -> _Command:
 def _said(
     *,
     campaign: str | None,
-    status: str | None,
+    statuses: list[str] | None,
     model_slug: str | None,
     provider: str | None,
     priority: int | None,
@@ -70,7 +75,7 @@ def _said(
     """What was said of the jobs, as the API takes it; the campaign by the name that was typed."""
     said = {
         "campaign": campaign,
-        "statuses": None if status is None else [word.strip() for word in status.split(",")],
+        "statuses": statuses,
         "model": model_slug,
         "provider": provider,
         "priority": priority,

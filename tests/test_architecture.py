@@ -46,6 +46,7 @@ MAY_IMPORT = {
 PURE = {
     # decisions: values in, a value out; time, chance and the world are arguments
     "models/lifecycle.py": set(),
+    "models/bounds.py": set(),
     "models/candidates.py": set(),
     "models/kinds.py": set(),
     "models/rates.py": set(),

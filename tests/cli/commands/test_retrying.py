@@ -153,7 +153,11 @@ def test_a_job_says_until_when_and_how_often(darkroom, server):
         (("--deadline", "soon"), "takes seconds"),
         (("--deadline", "-1"), "takes seconds"),
         (("--deadline", "1h", "--start-within", "2h"), "longer than --deadline"),
-        (("--max-attempts", "0"), "0"),
+        (("--max-attempts", "0"), "1<=x<=20"),
+        (("--max-attempts", "21"), "1<=x<=20"),
+        (("--deadline", "367d"), "'--deadline': takes a time from 1s to 366d; got '367d'"),
+        (("--start-within", "0.5"), "'--start-within': takes a time from 1s to 366d"),
+        (("--priority", "101"), "'--priority': 101 is not in the range -100<=x<=100"),
     ],
 )
 def test_a_time_that_cannot_be_read_is_refused_before_anything_is_sent(darkroom, server, words, says):

@@ -3,7 +3,12 @@
 import json
 import re
 
+import httpx
 import pytest
+from click.testing import CliRunner
+
+from cli.client import Connection
+from cli.main import cli
 
 MODEL = "black-forest-labs/flux-pro-1-1"
 SUCCEEDED = {"status": "task_postprocess_end", "outcome": "succeeded"}
@@ -182,3 +187,54 @@ def test_ids_and_what_jobs_have_in_common_are_not_said_together(darkroom):
 
         assert result.exit_code == 2
         assert "not both" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("kill", "--status", "task_queue,running"), "'--status': takes task_queue, task_accept, "),
+        (("cancel", "--status", ""), "got ''"),
+        (("cancel", "--priority", "-101"), "'--priority': -101 is not in the range -100<=x<=100"),
+        (("list", "--status", "waiting"), "'--status': takes task_queue, task_accept, "),
+        (("list", "--outcome", "succeeded,done"), "'--outcome': takes succeeded, failed, "),
+    ],
+)
+def test_a_word_or_number_that_is_none_is_refused_with_the_option_and_what_it_takes(
+    darkroom, server, words, says
+):
+    result = darkroom(*words)
+
+    assert (result.exit_code, server.asked) == (2, [])
+    assert says in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("verb", ["run", "cancel", "kill"])
+def test_the_help_states_the_range_of_a_priority(darkroom, verb):
+    assert "-100<=x<=100" in darkroom(verb, "--help").stdout
+
+
+@pytest.mark.parametrize("words", [("run",), ("campaign", "submit")])
+def test_the_help_states_how_long_a_deadline_may_be(darkroom, words):
+    assert " ".join(darkroom(*words, "--help").stdout.split()).count("from 1s to 366d") == 2
+
+
+@pytest.mark.parametrize(
+    ("parameter", "option"),
+    [
+        ("filter.error_codes.0", "--error-code"),
+        ("filter.model", "--model"),
+        ("filter.provider", "--provider"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_the_server_refuses_of_a_filter_is_told_of_the_option(server, parameter, option, count):
+    message = f"{parameter}: String should have at least 1 character"
+    problems = [{"parameter": parameter, "kind": "string_too_short", "message": message}] * count
+    refused = server.problem(422, "invalid_request", "; ".join([message] * count), problems=problems)
+    connection = Connection(httpx.MockTransport(lambda _request: refused))
+
+    result = CliRunner().invoke(cli, ["retry", "--error-code", "", "--yes"], obj=connection)
+
+    assert result.exit_code == 2
+    assert f"{option}: String should have at least 1 character" in result.stderr
+    assert "filter" not in result.stderr
