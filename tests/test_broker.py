@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from broker import GENERATE, LOCAL, REMOTE, Broker, GenerateMessage, create_app, queue_of
+from broker import CONTROL, DISPATCH, GENERATE, LOCAL, REMOTE, Broker, GenerateMessage, create_app, queue_of
 
 
 def _message(number=7, provider="wiro") -> GenerateMessage:
@@ -45,6 +45,27 @@ def test_a_message_is_as_celery_would_make_it(broker, redis_url, provider):
 
     [theirs, ours] = [_opened(one) for one in _taken(redis_url, queue)]
     assert sent.id == str(message.uuid)
+    assert ours == theirs
+
+
+def test_a_ring_is_as_celery_would_make_it(broker, redis_url):
+    broker.app.send_task(DISPATCH, queue=CONTROL, ignore_result=True)
+
+    assert broker.ring()
+
+    [theirs, ours] = [_opened(one) for one in _taken(redis_url, CONTROL)]
+    for one in (theirs, ours):
+        # each is a task of its own
+        assert (
+            len(
+                {
+                    one["headers"].pop("id"),
+                    one["headers"].pop("root_id"),
+                    one["properties"].pop("correlation_id"),
+                }
+            )
+            == 1
+        )
     assert ours == theirs
 
 
