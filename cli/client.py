@@ -4,7 +4,6 @@ It knows addresses, keys and documents; it knows nothing of terminals.  Every
 way in which a server can disappoint becomes `CannotReach` or `Refused`.
 """
 
-import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import httpx
 
 import settings
 from cli import stack
+from cli.differing import how_it_differs
 from cli.documents import (
     Added,
     Campaign,
@@ -312,11 +312,10 @@ class Client:
         except Refused as exc:
             if exc.code != "campaign_differs":
                 raise
-            # The way on that it goes on to tell is one for programs.
-            differs = str(exc).partition(": leave that out")[0]
-            options = " ".join(f"--{word.removesuffix('_usd').replace('_', '-')} ..." for word in allowance)
-            way = f"leave that out, or change it with `darkroom campaign set {shlex.quote(name)} {options}`"
-            raise Refused(f"{differs}: {way}.", exc.status, exc.code) from exc
+            # What it tells of it is in the words of a program.
+            if (told := how_it_differs(self.find_campaign(name), allowance)) is None:
+                raise
+            raise Refused(told, exc.status, exc.code) from exc
         return made
 
     def find_campaign(self, name: str) -> Campaign:

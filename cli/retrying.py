@@ -19,9 +19,27 @@ NAMED_MAX = 1000
 MAY_HAVE_COST = "may_have_cost"
 _LEFT_OUT = {
     MAY_HAVE_COST: "may have cost money",
+    "held": "held until somebody decides",
+    "not_ended": "not ended yet",
+    "succeeded": "succeeded",
+    "job_not_found": "no such job",
     "unknown_model": "model has left the catalogue",
     "not_sold": "nobody sells it any more",
     "not_expressible": "nobody can make it any more",
+}
+_WAYS = {
+    MAY_HAVE_COST: "`--even-if-paid` tries those again that may have cost money.",
+    "held": "`darkroom list --held` lists the held ones, `darkroom resolve ID --resend` buys one again.",
+    "not_ended": "Who wants to begin anew what has not ended stops it first, with `darkroom kill`.",
+    "succeeded": "What succeeded has its pictures: `darkroom run` makes others.",
+    "not_sold": "`darkroom providers` says who is on.",
+}
+_REFUSED = {
+    # The server's sentences name what programs say.
+    MAY_HAVE_COST: "Job {} may have cost money already.",
+    "held": "Job {0} is held until somebody decides: `darkroom resolve {0} --resend` buys it again.",
+    "not_ended": "Job {0} has not ended: `darkroom kill {0}` first, if it is to begin anew.",
+    "succeeded": "Job {0} has its pictures: `darkroom run` makes others.",
 }
 _UNSUCCESSFUL = ("failed", "expired", "cancelled", "killed")
 
@@ -164,11 +182,11 @@ def _tell_named(retried: RetriedJobs, *, as_json: bool) -> None:
         how = "tried again as" if job["is_new"] else "was tried again before, as"
         to_stdout().print(Text.assemble(plain(job["name"]), f"  {how} job {job['id']}"))
     for refused in retried["not_retried"]:
-        # The server's sentence ends with the name that a program gives the option.
-        doubtful = f"Job {refused['name']} may have cost money already."
-        why = doubtful if refused["code"] == MAY_HAVE_COST else refused["detail"]
+        told = _REFUSED.get(refused["code"])
+        why = refused["detail"] if told is None else told.format(refused["name"])
         to_stderr().print(Text.assemble(plain(refused["name"]), "  ", plain(why)), soft_wrap=True)
-    _tell_of_money(retried)
+    if MAY_HAVE_COST in retried["skipped"]:
+        _tell_way(MAY_HAVE_COST)
 
 
 def _tell(retried: RetriedJobs, *, as_json: bool) -> None:
@@ -181,14 +199,18 @@ def _tell(retried: RetriedJobs, *, as_json: bool) -> None:
         for reason, count in sorted(retried["skipped"].items())
     ]
     to_stdout().print(facts(rows))
-    _tell_of_money(retried)
-
-
-def _tell_of_money(retried: RetriedJobs) -> None:
-    if retried["skipped"].get(MAY_HAVE_COST):
+    if not retried["retried"] and not retried["skipped"]:
         to_stderr().print(
-            "`--even-if-paid` tries those again that may have cost money.", style="bright_black"
+            "There is nothing to try again: none ended so, or all were tried again before.",
+            style="bright_black",
         )
+    for reason in sorted(retried["skipped"].keys() & _WAYS.keys()):
+        _tell_way(reason)
+
+
+def _tell_way(reason: str) -> None:
+    """What can be done about those that were left out."""
+    to_stderr().print(_WAYS[reason], style="bright_black", soft_wrap=True)
 
 
 def _jobs(count: int) -> str:

@@ -389,14 +389,28 @@ def test_a_list_takes_a_campaign_by_its_name(darkroom, server):
     assert server.asked[-1].url.params["campaign"] == "c1"
 
 
-def test_terms_that_differ_are_told_with_the_command_that_sets_them(darkroom, server, tmp_path):
-    server._campaign({"name": "boats", "budget_usd": "5"})
-    (tmp_path / "x.txt").write_text("a boat\n")
+@pytest.mark.parametrize(
+    ("said", "differs", "way"),
+    [
+        (("--budget", "7"), "its --budget is 5, not 7", "--budget 7"),
+        (
+            ("--budget", "7.50", "--max-in-flight", "3", "--weight", "1"),
+            "its --max-in-flight is none, not 3 and its --budget is 5, not 7.50",
+            "--max-in-flight 3 --budget 7.50",
+        ),
+        (("--budget", "5.00", "--weight", "2"), "its --weight is 1, not 2", "--weight 2"),
+    ],
+)
+def test_terms_that_differ_are_told_with_the_command_that_sets_them(darkroom, server, said, differs, way):
+    server._campaign({"name": "two boats", "budget_usd": "5"})
+    Path("x.txt").write_text("a boat\n")
 
-    result = darkroom("campaign", "submit", "x.txt", "--name", "boats", "--budget", "7")
+    result = darkroom("campaign", "submit", "x.txt", "--name", "two boats", *said)
 
     assert result.exit_code == 2
-    assert "`darkroom campaign set boats --budget ...`" in result.stderr
+    assert f"is there already, and {differs}: leave that out" in result.stderr
+    assert f"`darkroom campaign set 'two boats' {way}`" in result.stderr
+    assert "_" not in result.stderr
 
 
 def test_a_submit_that_is_interrupted_before_it_sent_anything_says_so(darkroom, server, tmp_path):

@@ -1,6 +1,7 @@
 """`retry` and `campaign retry-failed`, as typed; and what a job says of its own life."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,47 @@ def test_what_they_have_in_common_is_sent_until_all_were_looked_at(darkroom, ser
         ["not:", "may", "have", "cost", "money", "2"],
         ["not:", "nobody", "sells", "it", "any", "more", "3"],
     ]
+
+
+def test_why_some_are_left_out_and_what_to_do_is_told_in_words(darkroom, server):
+    server.retries = [make_retried(skipped={"held": 2, "not_ended": 1_234, "succeeded": 1, "tomorrows": 1})]
+
+    result = darkroom("retry", "--all", "--yes")
+
+    assert [re.split(r" {3,}", line.rstrip()) for line in result.stdout.splitlines()] == [
+        ["tried again", "0"],
+        ["not: held until somebody decides", "2"],
+        ["not: not ended yet", "1,234"],
+        ["not: succeeded", "1"],
+        ["not: tomorrows", "1"],
+    ]
+    for way in ("`darkroom resolve ID --resend`", "`darkroom kill`", "`darkroom run`"):
+        assert way in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "way"),
+    [
+        ("held", "`darkroom resolve 5 --resend` buys it again."),
+        ("not_ended", "`darkroom kill 5` first"),
+        ("succeeded", "`darkroom run` makes others."),
+        ("not_sold", "Nobody sells it."),
+    ],
+)
+def test_a_named_job_that_is_not_tried_again_is_told_with_the_command_that_helps(darkroom, server, code, way):
+    refused = {"name": "5", "code": code, "detail": "Nobody sells it."}
+    server.retries = [make_retried(skipped={code: 1}, not_retried=[refused])]
+
+    result = darkroom("retry", "5")
+
+    assert result.exit_code == 1
+    assert way in result.stderr
+
+
+def test_where_there_was_nothing_to_try_again_it_is_said(darkroom, server):
+    server.retries = [make_retried()]
+
+    assert "There is nothing to try again" in darkroom("retry", "--all", "--yes").stderr
 
 
 def test_nothing_is_bought_by_a_slip(darkroom, server):
