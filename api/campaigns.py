@@ -38,7 +38,7 @@ from api.schemas import (
     plain_usd,
 )
 from api.standing import notice_of_campaign, standing
-from api.waiting import why_all_are_closed, why_it_waits
+from api.waiting import why_it_waits
 from catalogue import InvalidInput, UnknownModel
 from models import allowances, campaign_stops, queries, transitions, usage
 from models.allowances import Allowance
@@ -249,10 +249,7 @@ def _why_its_head_waits(
         return None
     left = [one for one in purses if one is not None]
     told = why_not_afforded(session, services.market, head, min(left)) if left else None
-    told = told or why_it_waits(session, services.market, head)
-    if told is None and (closed := why_all_are_closed(session, services.market, head)) is not None:
-        told = f"Waits: {closed}"
-    return told
+    return told or why_it_waits(session, services.market, head)
 
 
 def _answer(

@@ -134,6 +134,10 @@ class Market:
         """The providers that are on and sell this model, in the catalogue's order."""
         return tuple(offer.provider for offer in spec.offers if offer.provider in self.turned_on)
 
+    def sold_by(self, model_slug: str) -> tuple[str, ...]:
+        """The same of a model that may have left the catalogue: then nobody."""
+        return self.catalogue.sold_by(model_slug, self.turned_on)
+
     def notice(self, provider: str | None) -> str | None:
         """What has to be said beside this provider's name; None for most."""
         return SANDBOX_NOTICE if provider == SANDBOX else None

@@ -80,10 +80,7 @@ def _why_nobody_knows(session: Session, market: Market, job: Job) -> Iterator[st
     names = waiting.candidates_of(session, market, job)
     if not names:
         yield "Nobody who is on sells it to this job."
-    shut = waiting.why_it_waits(session, market, job)
-    if shut is not None:
-        yield shut
-    closed = waiting.why_all_are_closed(session, market, job)
+    closed = waiting.why_it_waits(session, market, job)
     if closed is not None:
         yield closed
     capacity = queries.capacity(session)

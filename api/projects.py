@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from api.dependencies import NativeProject, ServicesOf
 from api.schemas import ProblemAnswer, ProjectAnswer
 from api.standing import notice_of_project, standing
-from models import usage
+from models import closures, usage
 
 router = APIRouter(
     prefix="/api/project",
@@ -19,11 +19,17 @@ router = APIRouter(
 
 @router.get("", summary="Show your project")
 def show(project: NativeProject, services: ServicesOf) -> ProjectAnswer:
-    """Its turns, limits and budget, how much of each is in use, and why nothing new is sent if that is so."""
+    """Its turns, limits and budget, and how much of each is in use.
+
+    `notice` says why nothing new is sent: of it all, or of those jobs that may go nowhere else.
+    """
     with services.database.transaction() as session:
         used = usage.of_projects(session, [project.id])[project.id]
+        notice = notice_of_project(project, used) or closures.why_projects_wait(
+            session, [project.id], services.market.sold_by
+        ).get(project.id)
     return ProjectAnswer(
-        **dict(standing(project, used, notice_of_project(project, used))),
+        **dict(standing(project, used, notice)),
         name=project.name,
         keep_jobs_days=project.keep_jobs_days,
         keep_events_days=project.keep_events_days,

@@ -418,7 +418,7 @@ class JobAnswer(Answer):
         str | None,
         Field(
             description="What has to be known about this provider; of a single job also why nobody takes it "
-            "just now, when all who may are left alone by their breakers."
+            "just now, when all who may are paused, asked for quiet, or are left alone by their breakers."
         ),
     ]
     priority: int

@@ -1,6 +1,7 @@
 """All models, and the one a caller means by a name."""
 
 import reprlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -40,6 +41,11 @@ class Catalogue:
         if found:
             raise UnknownModel(name, f"several models are called {name!r}", [spec.slug for spec in found])
         raise UnknownModel(name, f"unknown model {reprlib.repr(name)}", self._nearest(wanted))
+
+    def sold_by(self, slug: str, turned_on: Collection[str]) -> tuple[str, ...]:
+        """Of these providers those that sell the model of this slug, in its order; none if it is not here."""
+        specs = (spec for spec in self.models if spec.slug == slug)
+        return tuple(offer.provider for spec in specs for offer in spec.offers if offer.provider in turned_on)
 
     def _nearest(self, wanted: str) -> list[str]:
         """Slugs near a spelling, nearest first; owners are not compared, which all models of one share."""

@@ -1,12 +1,16 @@
 """The operator's commands about projects: who may submit jobs, and what each may use."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from difflib import get_close_matches
 
 import click
 from rich.text import Text
 from sqlalchemy.orm import Session
 
+import catalogue
+import providers
+import settings
 from cli import documents
 from cli.errors import CannotStart
 from cli.handles import OF_A_PROJECT, setting_options
@@ -14,13 +18,15 @@ from cli.operating import transaction
 from cli.options import json_option
 from cli.rendering import exact_usd, facts, plain, print_json, table, to_stderr, to_stdout, when
 from cli.standing import print_notice, standing_facts
-from models import allowances, queries, usage
+from models import allowances, closures, queries, usage
 from models.allowances import ProjectTerms
+from models.closures import Sellers
 from models.errors import NameTaken, NotFound
 from models.money import plain_usd
 from models.project import AuthMode, Project, create_project
 from models.session import Database
 from models.usage import Usage, left_usd
+from settings import Settings
 
 FIRST_PROJECT = "first"
 NAME_MAX = 100
@@ -93,7 +99,7 @@ def list_projects(*, as_json: bool) -> None:
             f"{one['waiting']:,}",
             exact_usd(one["spent_usd"]),
             "–" if one["budget_usd"] is None else exact_usd(one["budget_usd"]),
-            Text("paused" if one["paused_at"] else "budget used up" if one["notice"] else "", "yellow"),
+            Text(_in_a_word(one), "yellow"),
         )
     to_stdout().print(rows)
 
@@ -179,11 +185,19 @@ def _called(session: Session, name: str) -> Project:
 
 def _documents(session: Session, found: Sequence[Project]) -> list[documents.Project]:
     """Each as the API shows a tenant its own, and what only an operator sees."""
-    used = usage.of_projects(session, [one.id for one in found])
-    return [_document(one, used[one.id]) for one in found]
+    numbers = [one.id for one in found]
+    used = usage.of_projects(session, numbers)
+    waits = closures.why_projects_wait(session, numbers, _sold_by(settings.load()))
+    return [_document(one, used[one.id], waits.get(one.id)) for one in found]
 
 
-def _document(one: Project, used: Usage) -> documents.Project:
+def _sold_by(given: Settings) -> Sellers:
+    """Who sells a model here, by the keys that are set."""
+    known, turned_on = catalogue.load(), providers.turned_on(given.keyed_providers())
+    return lambda model_slug: known.sold_by(model_slug, turned_on)
+
+
+def _document(one: Project, used: Usage, waits: str | None) -> documents.Project:
     left = left_usd(one, used)
     return {
         "id": one.id,
@@ -199,7 +213,7 @@ def _document(one: Project, used: Usage) -> documents.Project:
         "reserved_usd": f"{plain_usd(used.reserved_usd)}",
         "left_usd": plain_usd(left),
         "paused_at": one.paused_at.isoformat() if one.paused_at else None,
-        "notice": _notice(one, is_used_up=left is not None and left <= 0),
+        "notice": _why_none_is_sent(one, left) or waits,
         "keep_jobs_days": one.keep_jobs_days,
         "keep_events_days": one.keep_events_days,
         "keep_outputs_days": one.keep_outputs_days,
@@ -207,13 +221,21 @@ def _document(one: Project, used: Usage) -> documents.Project:
     }
 
 
-def _notice(one: Project, *, is_used_up: bool) -> str | None:
-    """Why nothing new is sent, and what goes on with it."""
+def _why_none_is_sent(one: Project, left: Decimal | None) -> str | None:
+    """Why nothing new at all is sent, and what goes on with it."""
     if one.paused_at is not None:
         return f"Paused: nothing new is sent until `darkroom project resume {one.name}`."
-    if is_used_up:
+    if left is not None and left <= 0:
         return f"The budget is used up: `darkroom project set {one.name} --budget USD` raises it."
     return None
+
+
+def _in_a_word(document: documents.Project) -> str:
+    if document["paused_at"]:
+        return "paused"
+    if document["left_usd"] is not None and Decimal(document["left_usd"]) <= 0:
+        return "budget used up"
+    return "waits" if document["notice"] else ""
 
 
 def _tell(document: documents.Project, *, as_json: bool) -> None:

@@ -17,12 +17,12 @@ class Kind:
 
     Attributes:
         model_slug: what they ask for.
-        wanted: no other providers, best first; None for any.
+        wanted_providers: no other providers, best first; None for any.
         excluded: providers that cannot express them.
     """
 
     model_slug: str
-    wanted: tuple[str, ...] | None
+    wanted_providers: tuple[str, ...] | None
     excluded: frozenset[str]
 
 

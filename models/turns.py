@@ -72,25 +72,28 @@ class Excerpt:
     most: int
 
 
-_ALONE = text("""
-SELECT
+_IN_ORDER = """
     set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-    set_config('enable_sort', 'off', true), set_config('jit', 'off', true),
-    pg_advisory_xact_lock(:lock)
-""")
+    set_config('enable_sort', 'off', true), set_config('jit', 'off', true)"""
+_ALONE = text(f"SELECT {_IN_ORDER}, pg_advisory_xact_lock(:lock)")
 
 
 def decide_alone(session: Session) -> None:
     """Wait until nobody else decides; then, until this unit of work ends, nobody else does.
 
     Two deciding at once would both count the same slots as free, and both spend the same
-    dollars.
-
-    Waiting jobs are read by the indexes that keep them in order: without statistics, as
-    after a campaign of a million rows that came a second ago, Postgres takes the queue for
-    short and would sort it.
+    dollars.  Waiting jobs are then `read_in_order`.
     """
     session.execute(_ALONE, {"lock": DISPATCH_LOCK})
+
+
+def read_in_order(session: Session) -> None:
+    """From now on in this unit of work, read waiting jobs by the indexes that keep them in order.
+
+    Without statistics, as after a campaign of a million rows that came a second ago,
+    Postgres takes the queue for short and would sort it.
+    """
+    session.execute(text(f"SELECT {_IN_ORDER}"))
 
 
 _DUE = text(f"""
@@ -121,16 +124,8 @@ _ORDER = "coalesce(jobs.campaign_id, 0), jobs.priority DESC, jobs.kind, jobs.id"
 _IN_PROJECT = "AND jobs.project_id = queues.project_id"
 _IN_CAMPAIGN = f"{_IN_PROJECT} AND coalesce(jobs.campaign_id, 0) = streams.campaign_id"
 
-_STREAMS = text(f"""
-WITH RECURSIVE queues AS (
-    SELECT ({_first("jobs.project_id", "", "jobs.project_id")}) AS project_id
-    UNION ALL
-    SELECT ({_first("jobs.project_id", "AND jobs.project_id > queues.project_id", "jobs.project_id")})
-    FROM queues
-    WHERE queues.project_id IS NOT NULL
-)
-SELECT queues.project_id, found.campaign_id, found.priority, found.kind, found.id, found.run_at
-FROM queues
+_FOUND = "queues.project_id, found.campaign_id, found.priority, found.kind, found.id, found.run_at"
+_OF_EACH = f"""
 CROSS JOIN LATERAL (
     -- from each stream the next one is the least that is greater, in the order of the index
     WITH RECURSIVE streams AS (
@@ -162,14 +157,32 @@ CROSS JOIN LATERAL (
         ) AS following
     )
     SELECT * FROM streams LIMIT {MOST_STREAMS}
-) AS found
+) AS found"""  # noqa: S608 - constants
+_STREAMS = text(f"""
+WITH RECURSIVE queues AS (
+    SELECT ({_first("jobs.project_id", "", "jobs.project_id")}) AS project_id
+    UNION ALL
+    SELECT ({_first("jobs.project_id", "AND jobs.project_id > queues.project_id", "jobs.project_id")})
+    FROM queues
+    WHERE queues.project_id IS NOT NULL
+)
+SELECT {_FOUND} FROM queues {_OF_EACH}
 WHERE queues.project_id IS NOT NULL
 """)  # noqa: S608 - constants
+_STREAMS_OF = text(f"SELECT {_FOUND} FROM unnest(:project_ids) AS queues (project_id) {_OF_EACH}").bindparams(  # noqa: S608 - constants
+    bindparam("project_ids", type_=ARRAY(BigInteger))
+)
 
 
 def streams(session: Session) -> list[Stream]:
     """All that wait for a new attempt, in the order of the index."""
     return [Stream(*row) for row in session.execute(_STREAMS)]
+
+
+def streams_of(session: Session, project_ids: Collection[int]) -> list[Stream]:
+    """The same of these projects."""
+    read_in_order(session)
+    return [Stream(*row) for row in session.execute(_STREAMS_OF, {"project_ids": list(project_ids)})]
 
 
 _COLUMNS = (

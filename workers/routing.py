@@ -147,7 +147,7 @@ class Allotment:
         """Whether somebody would take a new job of this kind now; its price is not asked for."""
         if kind not in self._answers:
             sold_by = self._market.offers.get(kind.model_slug, ())
-            wanted = sold_by if kind.wanted is None else kind.wanted
+            wanted = sold_by if kind.wanted_providers is None else kind.wanted_providers
             self._answers[kind] = any(
                 name in sold_by and name not in kind.excluded and self._is_open((name, kind.model_slug))
                 for name in wanted

@@ -400,6 +400,50 @@ def test_a_paused_project_is_told_by_itself_and_by_its_campaigns(client, campaig
     assert told["notice"] == shown["notice"] == sentence
 
 
+def test_a_project_whose_jobs_can_go_nowhere_says_why(client, add, database):
+    before = client.get("/api/project").json()["notice"]
+    add(1)
+    free = client.get("/api/project").json()["notice"]
+    with database.transaction() as session:
+        provider_rules.pause(session, "sandbox", MODEL)
+
+    assert (before, free) == (None, None)
+    assert client.get("/api/project").json()["notice"] == "Waits: sandbox is paused."
+
+
+@pytest.mark.usefixtures("all_vendors")
+def test_a_project_of_which_some_jobs_can_go_nowhere_says_which(client, campaign, database):
+    rows = [
+        {"custom_id": name, "model": MODEL, "parameters": {"prompt": "x"}, "provider": name}
+        for name in ("bfl", "wiro", "runware")
+    ]
+    client.post(f"{campaign}/jobs", json={"rows": rows}).raise_for_status()
+    with database.transaction() as session:
+        provider_rules.pause(session, "bfl", MODEL)
+        retry_at = datetime(2126, 11, 1, 12, tzinfo=UTC)
+        session.add(Breaker(provider="wiro", model_slug=MODEL, state="open", failures=5, retry_at=retry_at))
+
+    assert client.get("/api/project").json()["notice"] == (
+        f"What may go nowhere else of {MODEL} waits: bfl is paused. "
+        f"What may go nowhere else of {MODEL} waits: wiro is left alone until 12:00:00 UTC; "
+        "the next job tries it again."
+    )
+
+
+@pytest.mark.usefixtures("all_vendors")
+def test_a_job_that_waits_for_a_pause_and_a_breaker_says_both(client, campaign, database):
+    row = {"custom_id": "1", "model": MODEL, "parameters": {"prompt": "x"}, "providers": ["bfl", "wiro"]}
+    client.post(f"{campaign}/jobs", json={"rows": [row]}).raise_for_status()
+    with database.transaction() as session:
+        provider_rules.pause(session, "bfl", MODEL)
+        retry_at = datetime(2126, 11, 1, 12, tzinfo=UTC)
+        session.add(Breaker(provider="wiro", model_slug=MODEL, state="open", failures=5, retry_at=retry_at))
+
+    assert client.get("/api/project").json()["notice"] == (
+        "Waits: bfl is paused; wiro is left alone until 12:00:00 UTC."
+    )
+
+
 def test_a_projects_used_up_budget_is_told_by_its_campaigns(client, campaign, project, database):
     with database.transaction() as session:
         allowances.change_project(session, project.id, {"budget_usd": Decimal(0)})

@@ -156,8 +156,8 @@ def test_a_paused_campaign_is_told(database, hand, place_of):
 @pytest.mark.parametrize(
     ("columns", "begins"),
     [
-        ({"paused_at": func.now()}, "sandbox is paused"),
-        ({"quiet_until": func.now() + timedelta(minutes=1)}, "sandbox asked to be left alone until"),
+        ({"paused_at": func.now()}, "Waits: sandbox is paused"),
+        ({"quiet_until": func.now() + timedelta(minutes=1)}, "Waits: sandbox asked to be left alone until"),
     ],
 )
 def test_a_provider_that_takes_nothing_new_is_told(database, hand, place_of, columns, begins):

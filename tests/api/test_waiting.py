@@ -46,7 +46,7 @@ def test_a_job_that_waits_for_breakers_says_for_which_until_when_and_why(hand, o
     said = notice_of(job_id)
 
     assert said == (
-        f"Waits: wiro is left alone until {wiro} (unavailable), runware until {runware} "
+        f"Waits: wiro is left alone until {wiro} (unavailable), runware is left alone until {runware} "
         "(insufficient_balance); the next job tries each again."
     )
 

@@ -141,6 +141,20 @@ def test_the_list_shows_what_each_uses(on, studio, database):
     assert "budget used up" in line
 
 
+def test_a_project_whose_jobs_can_go_nowhere_says_why(on, studio, database):
+    with database.transaction() as session:
+        transitions.enqueue(session, [NewJob(studio.id, MODEL, {"prompt": "x"})])
+    before = told(on("project", "show", "studio", "--json"))["notice"]
+    on("admin", "pause", "sandbox")
+
+    shown = on("project", "show", "studio").stdout
+    line = on("project", "list").stdout.splitlines()[1]
+
+    assert before is None
+    assert "Waits: sandbox is paused." in shown
+    assert line.rstrip().endswith("waits")
+
+
 @pytest.mark.parametrize("verb", ["show", "pause", "resume"])
 def test_a_name_that_nobody_has_is_exit_2_with_the_nearest(on, studio, verb):
     result = on("project", verb, "studo")
