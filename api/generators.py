@@ -5,6 +5,7 @@ Named for what the models do, because `models` are our records.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from fastapi import APIRouter
 
@@ -30,7 +31,7 @@ from api.schemas import (
     plain_usd,
 )
 from catalogue import InputSpec, ModelSpec, Offer, UnknownModel
-from models import breakers, queries
+from models import breakers, limits, queries
 from models.breaker import Breaker
 from models.lifecycle import BreakerState, OfferKey
 
@@ -70,6 +71,7 @@ def list_providers(project: NativeProject, services: ServicesOf) -> ProviderList
         news = _News(
             breakers={(one.provider, one.model_slug): one for one in queries.breakers(session)},
             latencies=queries.latencies(session),
+            highest_costs=limits.highest_costs(session),
             held=queries.held_by_offer(session, project.id),
             rooms=rooms.read(session),
         )
@@ -141,12 +143,14 @@ class _News:
 
     Attributes:
         latencies: seconds to a picture.
+        highest_costs: US dollars, of the dearest of the last pictures.
         held: how many jobs wait because its answer was lost.
         rooms: what is in flight, and may be.
     """
 
     breakers: Mapping[OfferKey, Breaker]
     latencies: Mapping[OfferKey, float]
+    highest_costs: Mapping[OfferKey, Decimal]
     held: Mapping[OfferKey, int]
     rooms: Rooms
 
@@ -175,6 +179,7 @@ def _sold(news: _News, spec: ModelSpec, offer: Offer) -> SoldAnswer:
         remote_id=offer.remote_id,
         price_usd=plain_usd(offer.price_usd),
         price_per=None if offer.tariff is None else offer.tariff.per,
+        highest_cost_usd=plain_usd(news.highest_costs.get(key)),
         breaker=_breaker(news.breakers.get(key)),
         latency_s=None if latency_s is None else round(latency_s, 3),
         held=news.held.get(key, 0),

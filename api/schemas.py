@@ -918,6 +918,13 @@ class SoldAnswer(Answer):
     remote_id: Annotated[str, Field(description="What the provider calls the model.")]
     price_usd: Annotated[str | None, Field(description="Of one unit; null when unknown.", examples=["0.04"])]
     price_per: Annotated[str | None, Field(description="The unit: a picture, or a started megapixel.")]
+    highest_cost_usd: Annotated[
+        str | None,
+        Field(
+            description="What the dearest of its last pictures cost, by which budgets go where nobody told a "
+            "price; null when that is unknown."
+        ),
+    ]
     breaker: BreakerAnswer
     latency_s: Annotated[float | None, Field(description="Seconds to a picture, lately; null when unknown.")]
     held: Annotated[int, Field(description="The project's jobs whose answer was lost there.")]

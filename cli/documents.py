@@ -303,6 +303,7 @@ class Sold(TypedDict):
     remote_id: str
     price_usd: str | None
     price_per: NotRequired[str | None]
+    highest_cost_usd: str | None
     breaker: Breaker
     latency_s: float | None
     held: int

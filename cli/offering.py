@@ -11,6 +11,7 @@ from cli.client import Client
 from cli.documents import Breaker, Input, Limit, Model, Offer, Provider, Retried, Sold
 from cli.options import json_option, opened
 from cli.rendering import facts, moment, plain, print_json, table, to_stdout, usd, when
+from models.widths import narrows
 
 MOST_OF_A_REASON = 300
 
@@ -106,16 +107,27 @@ def _sold(sold: Sold) -> tuple[Text, ...]:
 
 
 def _price_there(sold: Sold) -> str:
-    """The catalogue's, or the operator's where it has none."""
-    told = sold["limit"]["price_usd"]
-    return f"{usd(told)} as told" if sold["price_usd"] is None and told is not None else _price(sold)
+    """The catalogue's; where it has none the operator's, or what its last pictures cost at most."""
+    told, highest = sold["limit"]["price_usd"], sold["highest_cost_usd"]
+    if sold["price_usd"] is None and told is not None:
+        return f"{usd(told)} as told"
+    if sold["price_usd"] is None and highest is not None:
+        return f"{usd(highest)} at most lately"
+    return _price(sold)
 
 
 def _room(limit: Limit) -> Text:
     """`3/5`; or that nothing new is sent there."""
-    most = [one for one in (limit["max_in_flight"], limit["window"]) if one is not None]
+    most = [one for one in (limit["max_in_flight"], _window(limit)) if one is not None]
     count = f"{limit['in_flight']:,}" + (f"/{min(most):,}" if most else "")
     return Text(f"{count} paused", "yellow") if limit["paused_at"] else Text(count)
+
+
+def _window(limit: Limit) -> int | None:
+    """What its refusals have taught, while that is news."""
+    window = limit["window"]
+    is_news = window is not None and narrows(window, limit["max_in_flight"], limit["in_flight"])
+    return window if is_news else None
 
 
 def _limited(provider: Provider) -> str | None:
@@ -125,7 +137,7 @@ def _limited(provider: Provider) -> str | None:
     parts = [
         None if limit["max_in_flight"] is None or (is_idle and _is_documented(limit)) else _at_a_time(limit),
         None if limit["per_second"] is None else f"at most {limit['per_second']:g} requests a second",
-        None if limit["window"] is None else f"lets in {limit['window']:,} for now, since it refused more",
+        None if (window := _window(limit)) is None else f"lets in {window:,} for now, since it refused more",
         None if limit["quiet_until"] is None else f"asked for quiet until {when(limit['quiet_until'])}",
         None if limit["paused_at"] is None else f"paused since {when(limit['paused_at'])}",
     ]

@@ -21,7 +21,7 @@ from models import limits, provider_rules
 from models.limit import WHOLE, Limit
 from models.money import plain_usd
 from models.provider_rules import Rule
-from models.widths import width
+from models.widths import narrows, width
 
 
 @click.command()
@@ -148,6 +148,7 @@ def _document(session: Session, ruled: Limit) -> dict[str, Any]:
         "model": None if is_whole else ruled.model_slug,
         "max_in_flight": ruled.max_in_flight,
         "documented_in_flight": providers.documented_limit(ruled.provider) if is_whole else None,
+        "in_flight": limits.places_at(limits.in_use(session), ruled.provider, ruled.model_slug),
         "per_second": ruled.per_second,
         "price_usd": plain_usd(ruled.price_usd),
         "window": width(ruled.learnt_in_flight, ruled.learnt_at, now),
@@ -173,8 +174,8 @@ def _tell(document: Mapping[str, Any], *, as_json: bool) -> None:
         )
     if document["price_usd"] is not None:
         rows.append(("price", f"{exact_usd(document['price_usd'])} where the catalogue knows none"))
-    if document["window"] is not None:
-        rows.append(("window", f"{document['window']} for now, since it has refused more"))
+    if _is_narrow(document):
+        rows.append(("window", f"{document['window']:,} for now, since it has refused more"))
     if document["quiet_until"] is not None:
         rows.append(("quiet", f"until {when(document['quiet_until'])}, as it asked"))
     if document["paused_at"] is not None:
@@ -182,6 +183,14 @@ def _tell(document: Mapping[str, Any], *, as_json: bool) -> None:
             ("paused", Text(f"since {when(document['paused_at'])}: nothing new is sent there", "yellow"))
         )
     to_stdout().print(facts(rows))
+
+
+def _is_narrow(document: Mapping[str, Any]) -> bool:
+    """Whether what its refusals have taught keeps anything out still."""
+    told = (
+        document["documented_in_flight"] if document["max_in_flight"] is None else document["max_in_flight"]
+    )
+    return document["window"] is not None and narrows(document["window"], told, document["in_flight"])
 
 
 def _at_a_time(document: Mapping[str, Any]) -> str:

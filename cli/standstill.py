@@ -3,12 +3,13 @@
 For `darkroom doctor`.  Nothing of it is a fault; all of it is asked about at night.
 """
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Integer, func, literal_column, select
 from sqlalchemy.orm import Session
 
+import providers
 from cli.findings import Finding, Health
 from cli.rendering import exact_usd, when
 from models import limits, queries, usage
@@ -16,16 +17,13 @@ from models.campaign import Campaign
 from models.job import Job
 from models.lifecycle import MAX_WORKER_DEATHS, SUSPECT_DEATHS
 from models.limit import WHOLE, Limit
+from models.limits import Use
 from models.places import IN_FLIGHT, SUSPECT, WAITS
 from models.project import Project
 from models.usage import left_usd
-from models.widths import width
 
 MOST = 10
 """Findings of one sort; who has more lists them with a command of their own."""
-
-NARROW_FOR = timedelta(minutes=5)
-"""After so long a window is 400 places wider than what was learnt, so it holds nobody up."""
 
 LATELY = 100_000
 """The newest jobs, among which quarantined ones are looked for: ended jobs have no index by their end."""
@@ -50,6 +48,7 @@ def check_standstill(session: Session) -> Iterator[Finding]:
 
 def _providers(session: Session) -> Iterator[Finding]:
     now = session.execute(select(func.clock_timestamp())).scalar_one()
+    uses = limits.in_use(session)
     for row in limits.limits(session).values():
         about = f"provider {row.provider}"
         of = "" if row.model_slug == WHOLE else f" for {row.model_slug}"
@@ -59,19 +58,17 @@ def _providers(session: Session) -> Iterator[Finding]:
             yield Finding(about, Health.NOTE, f"paused{of} since {_shown(row.paused_at)}; {ends}")
         if row.quiet_until is not None and limits.is_quiet(row, now):
             yield Finding(about, Health.NOTE, f"asked for quiet{of} until {_shown(row.quiet_until)}")
-        if (window := _narrow(row, now)) is not None:
+        if (window := _narrow(row, uses, now)) is not None:
             widens = "it widens by itself, or `darkroom admin forget-window` does it at once"
             yield Finding(
                 about, Health.NOTE, f"refused more than it lets in{of}: {window:,} for now; {widens}"
             )
 
 
-def _narrow(row: Limit, now: datetime) -> int | None:
-    """The window, while it is narrower than what the operator allows; None when it holds nobody up."""
-    window = width(row.learnt_in_flight, row.learnt_at, now)
-    if window is None or row.learnt_at is None or now - row.learnt_at > NARROW_FOR:
-        return None
-    return window if row.max_in_flight is None or window < row.max_in_flight else None
+def _narrow(row: Limit, uses: Sequence[Use], now: datetime) -> int | None:
+    """The window, while it is narrower than what holds anyway; None when it holds nobody up."""
+    documented = providers.documented_limit(row.provider) if row.model_slug == WHOLE else None
+    return limits.narrowed(row, documented, limits.places_at(uses, row.provider, row.model_slug), now)
 
 
 # --- projects and campaigns ----------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from models.lifecycle import SUSPECT_DEATHS, AttemptState, OfferKey, Status
 from models.limit import WHOLE, Limit
 from models.project import Project
 from models.scopes import Scope, campaign_scope, project_scope
-from models.widths import width
+from models.widths import narrows, width
 
 UNSENT = (Status.QUEUE, Status.ACCEPT, Status.PREPROCESS_START, Status.PREPROCESS_END, Status.ASSIGN)
 """Where a job is in flight and its provider has yet to be asked."""
@@ -76,6 +76,13 @@ def in_use(session: Session) -> list[Use]:
 
 def _count(which: ColumnElement[bool]) -> ColumnElement[int]:
     return func.count(case((which, 1)))
+
+
+def places_at(uses: Collection[Use], provider: str, model_slug: str) -> int:
+    """Jobs in flight at a provider, or at one of its offers."""
+    return sum(
+        use.places for use in uses if use.provider == provider and model_slug in {WHOLE, use.model_slug}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +149,20 @@ def ceiling(limit: Limit | None, documented: int | None, now: datetime) -> int |
     told = documented if limit.max_in_flight is None else limit.max_in_flight
     known = [one for one in (told, width(limit.learnt_in_flight, limit.learnt_at, now)) if one is not None]
     return min(known, default=None)
+
+
+def narrowed(limit: Limit, documented: int | None, in_flight: int, now: datetime) -> int | None:
+    """What a provider's refusals have taught, while it keeps something out; None otherwise.
+
+    Args:
+        limit: its row.
+        documented: what the provider itself says.
+        in_flight: jobs that are there.
+        now: the database's time.
+    """
+    window = width(limit.learnt_in_flight, limit.learnt_at, now)
+    told = documented if limit.max_in_flight is None else limit.max_in_flight
+    return window if window is not None and narrows(window, told, in_flight) else None
 
 
 def is_quiet(limit: Limit | None, now: datetime) -> bool:

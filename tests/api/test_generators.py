@@ -103,6 +103,21 @@ def test_limits_and_what_is_in_flight_are_told_of_providers_and_offers(client, h
     assert set(sandbox.values()) == {0, None}
 
 
+def test_what_the_dearest_of_the_last_pictures_cost_is_told_of_each_offer(client, hand):
+    hand.succeed(hand.queue(), cost_usd=Decimal("0.0123"), provider="wiro")
+    hand.succeed(hand.queue(), cost_usd=Decimal("0.01"), provider="wiro")
+    hand.succeed(hand.queue(), cost_usd=None, provider="runware")
+
+    told = {one["name"]: one["offers"] for one in client.get("/api/providers").json()["providers"]}
+
+    costs = {
+        name: {offer["model"]: offer["highest_cost_usd"] for offer in told[name]}
+        for name in ("wiro", "runware")
+    }
+    assert costs["wiro"][MODEL] == "0.0123"
+    assert costs["runware"][MODEL] is None
+
+
 def test_a_pause_and_a_quiet_that_is_over_are_told_as_they_are(client, database):
     with database.transaction() as session:
         past = datetime.now(UTC) - timedelta(seconds=1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.widths import width
+from models.widths import narrows, width
 from workers.window import LONGEST_ASKED_S, LONGEST_PAUSE_S, Window, hushed, refused
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -115,3 +115,20 @@ def test_whatever_comes_a_window_is_open_and_a_pause_ends(events):
         assert window.learnt >= 1
         longest_s = max(LONGEST_PAUSE_S, LONGEST_ASKED_S)
         assert (window.quiet_until - NOW).total_seconds() < at + longest_s + 0.001
+
+
+@pytest.mark.parametrize(
+    ("window", "told", "in_flight", "is_news"),
+    [
+        (1, None, 0, True),  # just learnt: whatever comes is held up
+        (5, 20, 5, True),
+        (20, 20, 20, False),  # the limit holds up as much
+        (25, 20, 20, False),
+        (1_000, None, 998, True),
+        (1_034, None, 14, False),  # long ago: twenty times what is there gets in
+        (1_034, 5_000, 14, False),
+        (1_034, 5_000, 900, True),
+    ],
+)
+def test_a_window_is_news_only_while_it_keeps_something_out(window, told, in_flight, is_news):
+    assert narrows(window, told, in_flight) is is_news

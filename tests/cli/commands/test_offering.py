@@ -19,6 +19,7 @@ SOLD = {
     "remote_id": "bfl:2@1",
     "price_usd": "0.04",
     "price_per": "picture",
+    "highest_cost_usd": None,
     "breaker": {"state": "closed", "failures": 0, "opened_at": None, "retry_at": None, "reason": None},
     "latency_s": None,
     "held": 0,
@@ -144,3 +145,39 @@ def test_what_is_in_flight_and_may_be_is_told_of_each_offer_and_of_the_provider(
     assert "wiro: 5 of at most 20 in flight · at most 2.5 requests a second · lets in 7 for now" in text
     assert " · asked for quiet until " in text
     assert "x:" not in text
+
+
+def test_where_nobody_told_a_price_the_dearest_of_the_last_pictures_stands_for_it(darkroom, server):
+    known = {"price_usd": None, "highest_cost_usd": "0.0123"}
+    server.providers = [
+        provider(
+            "wiro",
+            SOLD | known,
+            SOLD | known | {"model": "b/priced", "price_usd": "0.05"},
+            SOLD | known | {"model": "c/told", "limit": FREE | {"price_usd": "0.06"}},
+            SOLD | {"model": "d/unknown", "price_usd": None},
+        )
+    ]
+
+    text = darkroom("providers").stdout
+
+    assert re.search(r"black\S+ +\S+ +\$0\.0123 at most lately ", text)
+    assert re.search(r"b/priced +\S+ +\$0\.05 +0", text)
+    assert re.search(r"c/told +\S+ +\$0\.06 as told ", text)
+    assert re.search(r"d/unknown +\S+ +– ", text)
+
+
+def test_a_window_that_keeps_nothing_out_is_no_news(darkroom, server):
+    wide = FREE | {"in_flight": 14, "window": 1_034}
+    server.providers = [
+        provider("wiro", SOLD | {"limit": wide}, limit=wide),
+        provider("bfl", limit=FREE | {"in_flight": 24, "max_in_flight": 24, "window": 25}),
+        provider("vtrix", limit=FREE | {"in_flight": 900, "window": 1_034}),
+    ]
+
+    text = darkroom("providers").stdout
+
+    assert re.search(r"black\S+ .* 14 +– ", text)
+    assert "wiro:" not in text
+    assert "bfl: 24 of at most 24 in flight\n" in text
+    assert "vtrix: lets in 1,034 for now, since it refused more" in text

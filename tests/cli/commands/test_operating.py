@@ -255,5 +255,18 @@ def test_a_window_is_shown_and_forgotten(on, database):
     assert (afterwards["window"], afterwards["quiet_until"], afterwards["max_in_flight"]) == (None, None, 20)
 
 
+def test_a_window_that_has_widened_long_ago_is_no_news(on, database):
+    learnt_at = datetime.now(UTC) - timedelta(minutes=8)
+    with database.transaction() as session:
+        session.add(
+            Limit(provider="wiro", model_slug=WHOLE, learnt_in_flight=5, learnt_at=learnt_at, refusals=0)
+        )
+
+    shown = on("admin", "limit", "wiro", "--per-second", "5").stdout
+
+    assert "window" not in shown
+    assert told(on("admin", "limit", "wiro", "--per-second", "5", "--json"))["window"] > 1_000
+
+
 def test_a_price_that_the_catalogue_has_already_is_remarked(on):
     assert "The catalogue has a price" in on("admin", "limit", "bfl", MODEL, "--price", "0.05").stderr
