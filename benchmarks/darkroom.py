@@ -56,7 +56,7 @@ def _commands(concurrency: int, workers: int) -> Sequence[Sequence[str]]:
             [*worker, "-P", "gevent", "-c", str(concurrency), "-Q", "remote", "-n", f"remote-{number}@%h"]
             for number in range(1, workers + 1)
         ),
-        [*worker, "-P", "prefork", "-c", "2", "-Q", "control,deliver", "-n", "control@%h"],
+        [*worker, "-P", "prefork", "-c", "4", "-Q", "control,deliver", "-n", "control@%h"],
         ["celery", "-A", "workers.app", "beat", "--loglevel", "WARNING", "--pidfile="],
     ]
 

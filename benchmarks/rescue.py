@@ -118,7 +118,7 @@ def main() -> None:
 def _working(here: Place) -> Iterator[tuple[Fleet, Database]]:
     """Control and beat run, and one remote worker; all end with the block."""
     database = Database(here.database_url, pool_size=2)
-    control = [*WORKER, "-P", "prefork", "-c", "2", "-Q", "control,deliver", "-n", "control@%h"]
+    control = [*WORKER, "-P", "prefork", "-c", "4", "-Q", "control,deliver", "-n", "control@%h"]
     beat = ["celery", "-A", "workers.app", "beat", "--loglevel", "WARNING", "--pidfile="]
     whole = darkroom.contender()
     rest = Contender(

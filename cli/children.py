@@ -50,8 +50,8 @@ def remote_worker(name: str, concurrency: int, database_url: str, env: Environme
 
 
 def control_worker(name: str, database_url: str, env: Environment) -> Child:
-    """A worker that dispatches, sweeps and delivers."""
-    return _worker(name, ["-P", "prefork", "-c", "2", "-Q", "control,deliver"], database_url, env)
+    """A worker that dispatches, sweeps, stops and tidies up, none waiting for another, and delivers."""
+    return _worker(name, ["-P", "prefork", "-c", "4", "-Q", "control,deliver"], database_url, env)
 
 
 def local_worker(name: str, database_url: str, env: Environment) -> Child:

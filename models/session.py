@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, func, make_url, select
+from sqlalchemy import ColumnElement, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
@@ -65,9 +65,14 @@ class Database:
         )
         event.listen(self._by_number, "connect", _let_go_of_the_frozen)
         event.listen(self._by_number, "connect", _plan_by_number)
-        # Each by itself, and not of the pool: whoever holds one needs another to do anything.
+        # Not of the pool above: whoever holds one needs another to do anything.  Nobody waits for one.
         self._locks: Engine = create_engine(
-            driven, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=dict(CONNECTING)
+            driven,
+            pool_size=1,
+            max_overflow=-1,
+            pool_pre_ping=True,
+            isolation_level="AUTOCOMMIT",
+            connect_args=dict(CONNECTING),
         )
 
     @contextmanager
@@ -96,20 +101,25 @@ class Database:
             key: of an advisory lock: one number, or two.
             at_most_s: seconds.
         """
-        patience = func.set_config("idle_session_timeout", f"{round(1000 * at_most_s)}ms", False)  # noqa: FBT003
+        patience = _idle_for(f"{round(1000 * at_most_s)}ms")
         with self._locks.connect() as connection:
             is_ours = bool(connection.execute(select(func.pg_try_advisory_lock(*key), patience)).scalar_one())
             try:
                 yield is_ours
             finally:
-                if is_ours:
-                    with suppress(DBAPIError):  # it was taken away: then there is nothing to let go of
-                        connection.execute(select(func.pg_advisory_unlock(*key)))
+                with suppress(DBAPIError):  # it was taken away: then there is nothing to let go of
+                    connection.execute(select(func.pg_advisory_unlock_all(), _idle_for("0")))
 
     def dispose(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
         self._by_number.dispose()
+        self._locks.dispose()
+
+
+def _idle_for(how_long: str) -> ColumnElement[str]:
+    """Sets how long a connection may be silent before Postgres ends it; 0 for ever."""
+    return func.set_config("idle_session_timeout", how_long, False)  # noqa: FBT003 - for this session
 
 
 def _let_go_of_the_frozen(connection: DBAPIConnection, _record: object) -> None:
