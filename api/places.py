@@ -5,7 +5,6 @@ It reads what the dispatcher goes by and decides nothing.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -15,10 +14,11 @@ from api import waiting
 from api.market import Market
 from api.schemas import QueueAnswer
 from broker import queue_of
-from models import limits, positions, queries, rates
+from models import limits, obstacles, positions, queries, rates
 from models.job import Job
 from models.lifecycle import SUSPECT_DEATHS, OfferKey, Status
 from models.limit import WHOLE, Limit
+from models.obstacles import Obstacles
 from models.positions import Position
 from models.scopes import campaign_scope, project_scope
 
@@ -31,8 +31,10 @@ def place_of(session: Session, market: Market, job: Job) -> QueueAnswer | None:
     apart = _why_it_is_in_no_turn(job, now)
     if apart is not None:
         return QueueAnswer(position=None, is_at_least=False, ahead=None, wait_s=None, reason=apart)
-    where = positions.position(session, job)
-    reason = next(_why_nobody_knows(session, market, job), None)
+    queue = positions.waiting_with(session, job)
+    stops = obstacles.read(session, queue, market.sold_by)
+    where = positions.position(session, job, queue, stops)
+    reason = next(_why_nobody_knows(session, market, job, stops), None)
     wait_s = None if reason is not None else _wait_s(session, market, job, where, now)
     if reason is None and wait_s is None:
         reason = "Nothing like it was made lately, so nobody knows how long that takes."
@@ -57,25 +59,15 @@ def _why_it_is_in_no_turn(job: Job, now: datetime) -> str | None:
     return None
 
 
-def _why_nobody_knows(session: Session, market: Market, job: Job) -> Iterator[str]:
+def _why_nobody_knows(session: Session, market: Market, job: Job, stops: Obstacles) -> Iterator[str]:
     """What keeps it from its turn for a time that nobody knows."""
-    used = limits.in_use(session)
-    campaign_ids = [] if job.campaign_id is None else [job.campaign_id]
-    terms = limits.terms(session, [job.project_id], campaign_ids)
     for who, scope in (
         ("project", project_scope(job.project_id)),
         ("campaign", campaign_scope(job.campaign_id or 0)),
     ):
-        one = terms.get(scope)
-        if one is None:
-            continue
-        if one.is_paused:
+        if stops.is_paused(scope):
             yield f"Its {who} is paused."
-        mine = [
-            use for use in used if scope in {project_scope(use.project_id), campaign_scope(use.campaign_id)}
-        ]
-        reserved = sum((use.reserved_usd for use in mine), Decimal(0))
-        if one.left_usd is not None and one.left_usd - reserved <= 0:
+        if stops.is_spent(scope):
             yield f"The budget of its {who} is spent."
     names = waiting.candidates_of(session, market, job)
     if not names:

@@ -513,6 +513,9 @@ class QueueAnswer(Answer):
 
     `position` counts its own lane: the jobs of its project, of its campaign or of none, and of its priority.
     `ahead` are those that go before it in all, as projects and lanes take turns now.
+
+    Neither counts what cannot go now, unless the job itself stands still for the same reason: what is paused,
+    is being stopped or has no budget left, and what all who may make it are closed to.
     """
 
     position: Annotated[int | None, Field(description="1 goes next in its lane; null while it is in none.")]

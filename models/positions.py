@@ -3,21 +3,23 @@
 Counted no further than needed: of a million that wait, a few thousand entries of an index are read.
 """
 
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import BigInteger, BindParameter, Integer, Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from models.job import Job
 from models.lane import Lane
-from models.turns import READY
+from models.obstacles import Obstacles
+from models.scopes import campaign_scope, project_scope
+from models.turns import READY, Stream, read_in_order, streams
 
 MOST_COUNTED = 10_000
 """Jobs counted in a job's own lane, and again in all others together."""
-
-_IN_LANE = """
-    jobs.project_id = :project_id AND coalesce(jobs.campaign_id, 0) = :campaign_id
-    AND jobs.priority = :priority"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,101 +37,144 @@ class Position:
     is_at_least: bool
 
 
+@dataclass(slots=True)
+class _Others:
+    """What waits in some other lane.
+
+    Attributes:
+        has_more: it was not counted to its end.
+    """
+
+    jobs: int = 0
+    has_more: bool = False
+
+    def up_to(self, share: int) -> tuple[int, bool]:
+        """How many go before somebody who leaves them such a share, and whether that may be too few."""
+        return min(self.jobs, share), self.has_more and share > self.jobs
+
+
+_WANTED = (
+    "unnest(:projects, :campaigns, :priorities, :kinds) AS wanted (project_id, campaign_id, priority, kind)"
+)
+_OF_STREAM = f"""
+    FROM jobs
+    WHERE {READY}
+        AND jobs.project_id = wanted.project_id AND coalesce(jobs.campaign_id, 0) = wanted.campaign_id
+        AND jobs.priority = wanted.priority AND jobs.kind = wanted.kind"""
+_ARRAYS: tuple[BindParameter[Any], ...] = (
+    *(bindparam(name, type_=ARRAY(BigInteger)) for name in ("projects", "campaigns")),
+    bindparam("priorities", type_=ARRAY(Integer)),
+    bindparam("kinds", type_=ARRAY(Text)),
+)
 _BEFORE = text(f"""
-WITH RECURSIVE kinds AS (
-    SELECT (SELECT jobs.kind FROM jobs WHERE {READY} AND {_IN_LANE} ORDER BY jobs.kind LIMIT 1) AS kind
-    UNION ALL
-    SELECT (
-        SELECT jobs.kind FROM jobs WHERE {READY} AND {_IN_LANE} AND jobs.kind > kinds.kind
-        ORDER BY jobs.kind LIMIT 1
-    )
-    FROM kinds WHERE kinds.kind IS NOT NULL
-)
 SELECT count(*) FROM (
-    SELECT 1 FROM kinds CROSS JOIN LATERAL (
-        SELECT 1 FROM jobs
-        WHERE {READY} AND {_IN_LANE} AND jobs.kind = kinds.kind AND jobs.id < :job_id
-        LIMIT {MOST_COUNTED + 1}
+    SELECT 1 FROM {_WANTED} CROSS JOIN LATERAL (
+        SELECT 1 {_OF_STREAM} AND jobs.id < :job_id LIMIT :most
     ) AS before
-    WHERE kinds.kind IS NOT NULL
-    LIMIT {MOST_COUNTED + 1}
+    LIMIT :most
 ) AS counted
-""")  # noqa: S608 - constants
-
-_FIRST = f"""
-    SELECT jobs.project_id, coalesce(jobs.campaign_id, 0) AS campaign_id, jobs.priority FROM jobs
-    WHERE {READY}"""  # noqa: S608
-_LANES = text(f"""
-WITH RECURSIVE found AS (
-    ({_FIRST} ORDER BY jobs.project_id, coalesce(jobs.campaign_id, 0), jobs.priority DESC LIMIT 1)
-    UNION ALL
-    SELECT following.* FROM found CROSS JOIN LATERAL (
-        ({_FIRST} AND jobs.project_id = found.project_id
-            AND coalesce(jobs.campaign_id, 0) = found.campaign_id AND jobs.priority < found.priority
-            ORDER BY jobs.priority DESC LIMIT 1)
-        UNION ALL
-        ({_FIRST} AND (jobs.project_id, coalesce(jobs.campaign_id, 0)) > (found.project_id, found.campaign_id)
-            ORDER BY jobs.project_id, coalesce(jobs.campaign_id, 0), jobs.priority DESC LIMIT 1)
-        LIMIT 1
-    ) AS following
-), lanes AS (
-    SELECT found.*, projects.weight AS project_weight, coalesce(campaigns.weight, 1) AS weight
-    FROM found
-    JOIN projects ON projects.id = found.project_id
-    LEFT JOIN campaigns ON campaigns.id = found.campaign_id
-    WHERE projects.paused_at IS NULL AND campaigns.paused_at IS NULL AND campaigns.stop_as IS NULL
-    LIMIT {MOST_COUNTED // 10}
-)
-SELECT lanes.*, (
-    SELECT count(*) FROM (
-        SELECT 1 FROM jobs
-        WHERE {READY} AND jobs.project_id = lanes.project_id
-            AND coalesce(jobs.campaign_id, 0) = lanes.campaign_id AND jobs.priority = lanes.priority
-        LIMIT least(:needed, {MOST_COUNTED} / (SELECT count(*) FROM lanes) + 1)
-    ) AS counted
-) AS jobs, {MOST_COUNTED} / (SELECT count(*) FROM lanes) + 1 AS most
-FROM lanes
-""")  # noqa: S608 - constants
+""").bindparams(*_ARRAYS)  # noqa: S608 - constants
+_EACH = text(f"""
+SELECT (SELECT count(*) FROM (SELECT 1 {_OF_STREAM} LIMIT :most) AS counted)
+FROM unnest(:projects, :campaigns, :priorities, :kinds)
+    WITH ORDINALITY AS wanted (project_id, campaign_id, priority, kind, number)
+ORDER BY wanted.number
+""").bindparams(*_ARRAYS)  # noqa: S608 - constants
 
 
-def position(session: Session, job: Job) -> Position:
+def waiting_with(session: Session, job: Job) -> list[Stream]:
+    """All that wait for a new attempt, the job's own stream among them however many there are."""
+    read_in_order(session)
+    own = Stream(job.project_id, job.campaign_id or 0, job.priority, job.kind, job.id, job.run_at)
+    found = streams(session)
+    is_there = any(_lane(one) == _lane(own) and one.kind == own.kind for one in found)
+    return found if is_there else [*found, own]
+
+
+def position(session: Session, job: Job, waiting: Collection[Stream], obstacles: Obstacles) -> Position:
     """Where a job stands that waits for a new attempt and is due.
 
-    By turns alone: what is in nobody's turn, what ages meanwhile, and who can be served
-    now is not looked at.
+    Not counted is what cannot go now, but for what stands still for the same reason as the
+    job itself.  What ages meanwhile, and what is in nobody's turn, is not looked at.
+
+    Args:
+        session: the unit of work.
+        job: which.
+        waiting: all that wait, and its own stream: see `waiting_with`.
+        obstacles: what keeps some of them from going.
     """
-    mine = {
-        "project_id": job.project_id,
-        "campaign_id": job.campaign_id or 0,
-        "priority": job.priority,
-        "job_id": job.id,
-    }
-    session.execute(
-        text("SELECT set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)")
-    )
-    before = session.execute(_BEFORE, mine).scalar_one()
-    is_at_least = before > MOST_COUNTED
-    before = min(before, MOST_COUNTED)
-    rows = session.execute(_LANES, {"needed": MOST_COUNTED}).all()
-    own = next((row for row in rows if row[:3] == (job.project_id, job.campaign_id or 0, job.priority)), None)
-    if own is None:  # it went meanwhile
-        return Position(before, before, is_at_least)
-    turns = before
-    for row in rows:
-        if row.project_id != own.project_id or row is own or row.priority < own.priority:
-            continue
-        # A higher priority goes first altogether; equals take turns by their weights.
-        share = row.jobs if row.priority > own.priority else before * row.weight // own.weight
-        is_at_least |= row.jobs >= row.most and share >= row.most
-        turns += min(row.jobs, share)
-    ahead, others = turns, {row.project_id: row.project_weight for row in rows}
-    for project_id, weight in others.items():
-        if project_id != own.project_id:
-            waiting = sum(row.jobs for row in rows if row.project_id == project_id)
-            ahead += min(waiting, turns * weight // own.project_weight)
-    return Position(before, ahead, is_at_least)
+    lane = (job.project_id, job.campaign_id or 0, job.priority)
+    own = [one for one in waiting if _lane(one) == lane and (one.kind == job.kind or obstacles.is_sold(one))]
+    others = [one for one in waiting if _lane(one) != lane and obstacles.may_go(one)]
+    before = session.execute(_BEFORE, _told(own) | {"job_id": job.id, "most": MOST_COUNTED + 1}).scalar_one()
+    is_at_least, before = before > MOST_COUNTED, min(before, MOST_COUNTED)
+    lanes = _counted(session, others)
+    in_project, of_project = _within_the_project(job, before, lanes, obstacles)
+    turns = before + in_project
+    elsewhere, of_others = _in_other_projects(job, turns, lanes, obstacles)
+    return Position(before, turns + elsewhere, is_at_least or of_project or of_others)
 
 
 def lane_of(session: Session, job: Job) -> Lane | None:
     """What the job's lane remembers; None when nobody in it has ever been served."""
     return session.get(Lane, f"{job.project_id}/{job.campaign_id or 0}/{job.priority}")
+
+
+_Key = tuple[int, int, int]
+
+
+def _lane(stream: Stream) -> _Key:
+    return stream.project_id, stream.campaign_id, stream.priority
+
+
+def _told(streams: Sequence[Stream]) -> dict[str, object]:
+    return {
+        "projects": [one.project_id for one in streams],
+        "campaigns": [one.campaign_id for one in streams],
+        "priorities": [one.priority for one in streams],
+        "kinds": [one.kind for one in streams],
+    }
+
+
+def _counted(session: Session, streams: Sequence[Stream]) -> dict[_Key, _Others]:
+    """What waits in each lane of these streams, each counted as far as its part of what is counted goes."""
+    lanes: defaultdict[_Key, _Others] = defaultdict(_Others)
+    most = MOST_COUNTED // max(1, len(streams)) + 1
+    counts = session.execute(_EACH, _told(streams) | {"most": most}).scalars()
+    for stream, count in zip(streams, counts, strict=True):
+        lane = lanes[_lane(stream)]
+        lane.jobs += count
+        lane.has_more |= count == most
+    return dict(lanes)
+
+
+def _within_the_project(
+    job: Job, before: int, lanes: dict[_Key, _Others], obstacles: Obstacles
+) -> tuple[int, bool]:
+    """A higher priority goes first altogether; equals take turns by their weights."""
+    ahead, is_at_least = 0, False
+    own_weight = obstacles.weight(campaign_scope(job.campaign_id or 0))
+    for (project_id, campaign_id, priority), lane in lanes.items():
+        if project_id != job.project_id or priority < job.priority:
+            continue
+        share = before * obstacles.weight(campaign_scope(campaign_id)) // own_weight
+        jobs, may_be_more = (lane.jobs, lane.has_more) if priority > job.priority else lane.up_to(share)
+        ahead, is_at_least = ahead + jobs, is_at_least or may_be_more
+    return ahead, is_at_least
+
+
+def _in_other_projects(
+    job: Job, turns: int, lanes: dict[_Key, _Others], obstacles: Obstacles
+) -> tuple[int, bool]:
+    """They take turns by their weights with the job's own, which has so many before it."""
+    projects: defaultdict[int, _Others] = defaultdict(_Others)
+    for (project_id, _, _), lane in lanes.items():
+        if project_id != job.project_id:
+            projects[project_id].jobs += lane.jobs
+            projects[project_id].has_more |= lane.has_more
+    ahead, is_at_least = 0, False
+    own_weight = obstacles.weight(project_scope(job.project_id))
+    for project_id, one in projects.items():
+        jobs, may_be_more = one.up_to(turns * obstacles.weight(project_scope(project_id)) // own_weight)
+        ahead, is_at_least = ahead + jobs, is_at_least or may_be_more
+    return ahead, is_at_least

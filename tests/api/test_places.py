@@ -90,6 +90,19 @@ def test_another_project_goes_before_it_only_as_often_as_it_has_its_turn(databas
     assert [place_of(job_id)["ahead"] for job_id in jobs] == [0, 2, 4]
 
 
+@pytest.mark.usefixtures("live_worker", "all_vendors")
+def test_what_cannot_go_now_does_not_go_before_it(database, hand, place_of):
+    for priority in (0, 5):
+        hand.queue(wanted_providers=["bfl"], priority=priority)
+    job_id = hand.queue()
+    with database.transaction() as session:
+        session.add(Limit(provider="bfl", model_slug=WHOLE, paused_at=func.now()))
+
+    place = place_of(job_id)
+
+    assert (place["position"], place["ahead"]) == (1, 0)
+
+
 @pytest.mark.usefixtures("live_worker")
 def test_with_a_free_slot_it_goes_at_once(hand, place_of):
     assert place_of(hand.queue())["wait_s"] == 1.0
@@ -199,7 +212,7 @@ def test_of_many_that_wait_only_so_many_are_counted(database, hand, place_of):
         session.execute(
             text(
                 "INSERT INTO jobs (socket_token, project_id, model_slug, parameters, kind)"
-                " SELECT 'w' || n, jobs.project_id, 'a/b', '{}', 'a/b|*|'"
+                " SELECT 'w' || n, jobs.project_id, jobs.model_slug, '{}', jobs.kind"
                 " FROM jobs, generate_series(1, 10100) AS n WHERE jobs.id = :first"
             ),
             {"first": first},
