@@ -29,11 +29,13 @@ def whereabouts(campaign: Campaign) -> list[tuple[str, str | Text]]:
 
 def _all(tally: Tally) -> str:
     # Rounded down: 100% is said when the last one has ended, not before.
-    return f"{tally.total:,}, {100 * tally.ended // tally.total}% done" if tally.total else "none"
+    return f"{tally.total:,} · {100 * tally.ended // tally.total}% done" if tally.total else "none"
 
 
 def _in_flight(campaign: Campaign, count: int, running: int) -> str:
-    """`14 of at most 20: 3 running, 11 on their way to a worker`."""
-    parts = {"running": running, "on their way to a worker": count - running}
-    told = ", ".join(f"{number:,} {where}" for where, number in parts.items() if number)
-    return f"{of_at_most(count, campaign['max_in_flight'])}: {told}"
+    """`14 of at most 20 · 3 running, 11 on their way to a worker`."""
+    on_their_way = count - running
+    told = (
+        f"{running:,} running, {on_their_way:,} on their way to a worker" if on_their_way else "all running"
+    )
+    return f"{of_at_most(count, campaign['max_in_flight'])} · {told}"

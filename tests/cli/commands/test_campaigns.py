@@ -201,10 +201,10 @@ def test_show_says_where_all_jobs_are_in_a_sum(darkroom, server):
     told = darkroom("campaign", "show", "boats").stdout
 
     rows = _rows(told)
-    first = rows.index(("jobs", "1,217, 90% done"))
+    first = rows.index(("jobs", "1,217 · 90% done"))
     assert rows[first + 1 : first + 7] == [
         ("  waiting", "97"),
-        ("  in flight", "13 of at most 20: 3 running, 10 on their way to a worker"),
+        ("  in flight", "13 of at most 20 · 3 running, 10 on their way to a worker"),
         ("  held", "4"),
         ("  succeeded", "1,100"),
         ("  failed", "2"),
@@ -216,8 +216,8 @@ def test_show_says_where_all_jobs_are_in_a_sum(darkroom, server):
 @pytest.mark.parametrize(
     ("counts", "in_flight", "parts"),
     [
-        ({"task_queue": 2, "task_start": 3}, 1, [("  waiting", "2"), ("  in flight", "3: 3 running")]),
-        ({"task_queue": 2}, 9, [("  in flight", "2: 2 on their way to a worker")]),
+        ({"task_queue": 2, "task_start": 3}, 1, [("  waiting", "2"), ("  in flight", "3 · all running")]),
+        ({"task_queue": 2}, 9, [("  in flight", "2 · 0 running, 2 on their way to a worker")]),
         ({"succeeded": 5}, 9, [("  succeeded", "5")]),
     ],
 )
