@@ -140,6 +140,11 @@ def begin(
     rows = connection.execute(_BEGIN, {"entries": json.dumps(told), "offers": _sold(tuple(offers))})
     # By the key: of one message that is here twice, one is told that it has begun.
     begun = {row.key: Begun(_job(row), _attempt(row)) for row in rows}
+    if len(begun) < len(entries):
+        # Asked after, not in the same statement: an earlier call whose connection broke may have been at work
+        # still, and this one, which waited for its locks, does not see what it has committed.
+        rows = connection.execute(_BEGUN_BEFORE, {"entries": json.dumps(told)})
+        begun |= {row.key: Begun(_job(row), _attempt(row)) for row in rows}
     return [begun.get(one.key) for one in entries]
 
 
@@ -308,10 +313,17 @@ _BEGIN = text(f"""
     SELECT moved.id, moved.uuid, moved.model_slug, moved.parameters, moved.provider, moved.kill_requested_at,
         moved.remote_id, moved.key, made.id AS attempt_id, made.number, made.intended_at
     FROM moved JOIN made ON made.job_id = moved.id
-    UNION ALL
-    -- those of an earlier call, of which nobody heard that it was committed
+""")  # noqa: S608 - words of ours
+
+# Those of an earlier call, of which nobody heard that it was committed.
+_BEGUN_BEFORE = text(f"""
+    WITH entry AS MATERIALIZED (
+        SELECT * FROM json_to_recordset(CAST(:entries AS json))
+            AS entry (job_id bigint, claim integer, key uuid)
+    )
     SELECT jobs.id, jobs.uuid, jobs.model_slug, jobs.parameters, jobs.provider, jobs.kill_requested_at,
-        attempts.remote_id, attempts.uuid, attempts.id, attempts.number, attempts.intended_at
+        attempts.remote_id, attempts.uuid AS key, attempts.id AS attempt_id, attempts.number,
+        attempts.intended_at
     FROM entry
     JOIN attempts ON attempts.uuid = entry.key AND attempts.state = 'intent'
     JOIN jobs ON jobs.id = attempts.job_id

@@ -82,8 +82,9 @@ def assign(
 
 def assigned(session: Session, claim: Claim, key: UUID) -> Assigned | None:
     """The intent that `assign` has committed under this key, of which nobody heard; None if it has not."""
-    is_ours = (Job.id == claim.job_id) & (Job.claim == claim.number) & (Job.status == Status.ASSIGN)
-    if session.scalar(select(Job.id).where(is_ours)) is None:
+    is_ours = (Job.id == claim.job_id) & (Job.claim == claim.number)
+    # Locked: that unit of work may be committing still, on a connection that broke.
+    if session.scalar(select(Job.status).where(is_ours).with_for_update(key_share=True)) is not Status.ASSIGN:
         return None
     return attempts.intent_of(session, claim.job_id, key)
 

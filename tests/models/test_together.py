@@ -5,9 +5,10 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from models import queries, transitions
@@ -190,6 +191,66 @@ def test_whoever_begins_and_does_not_hear_of_it_is_told_again(database, claims, 
     assert (again.attempt.id, again.attempt.uuid) == (attempt.id, attempt.uuid)
     assert not again.attempt.is_taken_over
     assert len(_trail(database, again.job.id)) == 5
+
+
+def test_whoever_begins_again_while_the_first_call_is_still_at_it_is_told_of_that_one(
+    database, claims, worker_id, eventually
+):
+    [claim] = claims(1)
+    entry = Accepting(claim, worker_id)
+    told: list = []
+
+    def begin() -> None:
+        with database.statement() as connection:
+            told.extend(together.begin(connection, [entry], [OFFER]))
+
+    calls = [threading.Thread(target=begin) for _ in range(2)]
+    with database.transaction() as somebody:
+        somebody.execute(select(Job.id).where(Job.id == claim.job_id).with_for_update())
+        for waiting, call in enumerate(calls, start=1):
+            call.start()
+            eventually(lambda count=waiting: _waiting_for_locks(database) == count)
+    for call in calls:
+        call.join(60)
+
+    assert [one.attempt.uuid for one in told] == [entry.key] * 2
+    with database.transaction() as session:
+        [attempt] = queries.attempts(session, claim.job_id)
+    assert (attempt.uuid, attempt.state) == (entry.key, AttemptState.INTENT)
+
+
+def _waiting_for_locks(database) -> int:
+    """Also those that wait for one that waits."""
+    with database.statement() as connection:
+        return connection.scalar(
+            text(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        )
+
+
+def test_the_single_verb_waits_for_the_commit_that_nobody_heard_of(database, claims, worker_id, eventually):
+    [claim] = claims(1)
+    key = uuid4()
+    found: list = []
+
+    def look() -> None:
+        with database.transaction() as session:
+            found.append(transitions.assigned(session, claim, key))
+
+    with database.transaction() as session:
+        transitions.accept(session, claim, worker_id)
+        transitions.start_preprocess(session, claim)
+    again = threading.Thread(target=look)
+    with database.transaction() as first:
+        transitions.end_preprocess(first, claim)
+        transitions.assign(first, claim, provider="sandbox", remote_id="x", key=key)
+        again.start()
+        eventually(lambda: _waiting_for_locks(database) == 1)
+    again.join(60)
+
+    assert [one.uuid for one in found] == [key]
 
 
 def test_who_has_sent_it_already_does_not_begin_it_again(database, claims, worker_id):
