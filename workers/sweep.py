@@ -44,17 +44,28 @@ def _do_every_duty(database: Database, broker: Broker) -> int:
 
 def rescue_from_dead_workers(database: Database) -> int:
     """The jobs of workers that were killed or have fallen silent wait for dispatch again."""
-    with database.transaction() as session:
-        rescued = sum(
-            _bury(session, dead.id, dead.name, "silent" if dead.is_locked else "killed")
-            for dead in queries.dead_workers(session)
-        )
+    rescued = 0
+    while (taken := _bury_one(database)) is not None:
+        rescued += taken
     with database.transaction() as session:
         # Accepted in the moment of the burial, or left when its worker ended in order.
         late = transitions.give_back(
             session, Job.worker_id.in_(queries.ended_workers()), "its worker had ended"
         )
     return rescued + len(late)
+
+
+def _bury_one(database: Database) -> int | None:
+    """The first of the dead, and how many jobs it had; None when nobody is dead.
+
+    A unit of work for each: what one of them cost locks its project, and whoever moves the
+    next one's jobs may be waiting for that.
+    """
+    with database.transaction() as session:
+        dead = next(iter(queries.dead_workers(session)), None)
+        if dead is None:
+            return None
+        return _bury(session, dead.id, dead.name, "silent" if dead.is_locked else "killed")
 
 
 def _bury(session: Session, worker_id: int, name: str, why: str) -> int:

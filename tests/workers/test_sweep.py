@@ -1,15 +1,18 @@
 """What is looked after each second."""
 
+import threading
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select, text, update
 
 from models import queries, transitions
+from models.attempt import Attempt
 from models.attempts import Failure
 from models.errors import StaleTransition
 from models.job import Job
 from models.lifecycle import AttemptState, Billed, Outcome, Status, StopOutcome
+from models.project import Project
 from models.session import Database
 from models.worker import LOCK_NAMESPACE, SWEEP_LOCK, Worker
 from providers.base import CancelOutcome, LostAnswer
@@ -116,6 +119,51 @@ def test_a_buried_worker_is_buried_once(database, worker_id):
 
     with database.transaction() as session:
         assert queries.dead_workers(session) == []
+
+
+def test_a_burial_does_not_wait_for_the_next_one_with_its_project_locked(
+    database, dispatched, project_id, worker_id, eventually
+):
+    late = dispatched()  # of the one that is buried last, though its number is lower
+    poison = dispatched()
+    with database.transaction() as session:
+        second = Worker(name="remote@there", host="there", pid=2, queues=["remote"], concurrency=4)
+        session.add(second)
+        session.flush()
+        _intend(session, poison, worker_id)
+        _intend(session, late, second.id)
+        session.execute(update(Job).where(Job.id == poison.job_id).values(worker_deaths=2))
+        session.execute(update(Attempt).where(Attempt.job_id == poison.job_id).values(reserved_usd=1))
+        session.execute(update(Worker).values(seen_at=func.clock_timestamp() - timedelta(minutes=1)))
+    burials = threading.Thread(target=sweep.rescue_from_dead_workers, args=(database,))
+
+    with database.transaction() as ghost:
+        # As a success is written that thawed: its job first, then the project that pays for it.
+        ghost.execute(select(Job.id).where(Job.id == late.job_id).with_for_update(key_share=True))
+        burials.start()
+        eventually(lambda: _is_somebody_waiting(database))
+        ghost.execute(text("SET LOCAL lock_timeout = '500ms'"))  # sooner than Postgres looks for a deadlock
+        ghost.execute(update(Project).where(Project.id == project_id).values(spent_usd=Project.spent_usd))
+    burials.join(60)
+
+    assert (_status(database, poison), _status(database, late)) == (Status.POSTPROCESS_END, Status.QUEUE)
+
+
+def _intend(session, claim, worker_id) -> None:
+    transitions.accept(session, claim, worker_id)
+    transitions.start_preprocess(session, claim)
+    transitions.end_preprocess(session, claim)
+    transitions.assign(session, claim, provider="sandbox", remote_id="x")
+
+
+def _is_somebody_waiting(database) -> bool:
+    with database.statement() as connection:
+        return connection.scalar(
+            text(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        )
 
 
 def test_a_message_nobody_took_is_recalled(database, dispatched, monkeypatch):
