@@ -21,6 +21,7 @@ from models.transitions import Claim
 from models.worker import STOP_LOCK
 from providers.base import CancelOutcome, LostAnswer, Provider, Ticket
 from providers.errors import ProviderError, ProviderFault
+from workers.patience import skipped_while_away
 
 PAGE = 200
 """Jobs looked at together."""
@@ -84,7 +85,8 @@ class _Round:
     def _end(self, job: Row[Any]) -> bool:
         """End one job, or leave it for the next call; True if its picture was finished first."""
         try:
-            return self._ended(job)
+            with skipped_while_away(job_id=job.id):
+                return self._ended(job)
         except StaleTransition:
             logger.info("A killed job found a worker.", extra={"event": "kill_deferred", "job_id": job.id})
         except Exception:

@@ -108,7 +108,10 @@ class _Steps:
         """So that a job whose steps always break ends some time; else the heartbeat gives it back."""
         mine = (Job.id == self._claim.job_id) & (Job.claim == self._claim.number)
         try:
-            with self._here.bench.database.transaction() as session:
+            with (
+                skipped_while_away(job_id=self._claim.job_id),
+                self._here.bench.database.transaction() as session,
+            ):
                 transitions.rescue(session, mine, f"its steps broke: {type(exc).__name__}")
         except SQLAlchemyError:
             logger.exception(

@@ -1,6 +1,7 @@
 """Ending what is to stop and no worker holds, however many and however slow their providers."""
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import func, select, text, update
 from models import queries, transitions
 from models.job import Job
 from models.lifecycle import Outcome, Status, StopOutcome
+from models.session import Database
 from models.worker import STOP_LOCK, Worker
 from providers.base import CancelOutcome
 from workers import stops, sweep
@@ -153,3 +155,22 @@ def test_what_nobody_began_ends_without_a_question(bench, provider, enqueue):
         job = queries.job(session, job_id)
     assert (job.outcome, job.stopped_how) == (Outcome.KILLED, StopOutcome.NEVER_STARTED)
     assert provider.cancelled == []
+
+
+def test_when_postgres_goes_away_meanwhile_each_is_a_line_and_no_traceback(
+    bench, unheld, monkeypatch, caplog
+):
+    jobs = unheld(2)
+    nobody = Database("postgresql+psycopg://darkroom@127.0.0.1:1/darkroom")
+    round_ = stops._Round(bench.database, bench.providers, time.monotonic)
+    page = round_._page(None)
+    monkeypatch.setattr(round_, "_database", nobody)
+
+    spared = [round_._end(job) for job in page]
+
+    lines = [record for record in caplog.records if record.event in {"postgres_away", "kill_failed"}]
+    assert spared == [False, False]
+    assert [(line.event, line.job_id, line.exc_info) for line in lines] == [
+        ("postgres_away", job_id, None) for job_id in jobs
+    ]
+    nobody.dispose()

@@ -8,7 +8,9 @@ import pytest
 from celery.exceptions import Ignore, Retry
 
 from models.session import Database
+from models.transitions import Claim
 from workers import process, tasks
+from workers.running import RunningJobs
 from workers.tasks import JobFailed, say_to_celery
 from workers.turn import Ending, Finish
 
@@ -67,4 +69,16 @@ def test_a_postgres_that_is_away_is_a_line_and_no_traceback(bench, monkeypatch, 
 
     [line] = [record for record in caplog.records if record.event == "postgres_away"]
     assert line.exc_info is None
+    nobody.dispose()
+
+
+def test_a_death_that_cannot_be_written_down_is_a_line_and_no_traceback(bench, caplog):
+    nobody = Database("postgresql+psycopg://darkroom@127.0.0.1:1/darkroom")
+    here = SimpleNamespace(bench=dataclasses.replace(bench, database=nobody), running=RunningJobs())
+    steps = tasks._Steps(here, Claim(1, 1), "task")
+
+    steps._count_as_a_death(ValueError("a bug"))
+
+    [line] = [record for record in caplog.records if record.event == "postgres_away"]
+    assert (line.job_id, line.exc_info) == (1, None)
     nobody.dispose()
