@@ -7,7 +7,7 @@ has `limit.WHOLE` in place of a model's slug.
 from decimal import Decimal
 from typing import Any, TypedDict
 
-from sqlalchemy import func, update
+from sqlalchemy import case, func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -29,7 +29,18 @@ class Rule(TypedDict, total=False):
 
 def change(session: Session, provider: str, model_slug: str, rule: Rule) -> Limit:
     """The provider or the offer under this rule from now on."""
-    return _write(session, provider, model_slug, dict(rule))
+    return _write(session, provider, model_slug, dict(rule), **_next_place(rule))
+
+
+def _next_place(rule: Rule) -> dict[str, Any]:
+    """A faster pace begins at once: the next place of a slow one may be minutes away."""
+    if "per_second" not in rule:
+        return {}
+    pace = rule["per_second"]
+    if pace is None:
+        return {"next_request_at": None}
+    # What is slower begins behind the places that were taken at the old pace.
+    return {"next_request_at": case((Limit.per_second >= pace, Limit.next_request_at))}
 
 
 def pause(session: Session, provider: str, model_slug: str) -> Limit:

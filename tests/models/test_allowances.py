@@ -1,10 +1,11 @@
 """What projects, campaigns and providers may use, as it is written down."""
 
 import threading
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 
 from models import allowances, limits, provider_rules, transitions
 from models.campaign import Campaign
@@ -85,6 +86,33 @@ def test_a_rule_changes_what_it_names_and_leaves_what_was_learnt(database):
         rule = provider_rules.change(session, "wiro", WHOLE, {"max_in_flight": None})
 
     assert (rule.max_in_flight, rule.per_second, rule.learnt_in_flight) == (None, 2.5, 5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_waited_for"),
+    [(0.01, 5.0, False), (None, 5.0, False), (5.0, 0.01, True), (5.0, 5.0, True), (5.0, None, False)],
+)
+def test_a_faster_pace_does_not_wait_for_the_place_of_a_slower_one(database, before, after, is_waited_for):
+    with database.transaction() as session:
+        session.add(Limit(provider="wiro", model_slug=WHOLE, per_second=before))
+        session.flush()
+        session.execute(update(Limit).values(next_request_at=func.now() + timedelta(minutes=2)))
+
+    with database.transaction() as session:
+        rule = provider_rules.change(session, "wiro", WHOLE, {"per_second": after, "max_in_flight": 3})
+
+    assert (rule.next_request_at is not None) == is_waited_for
+    assert rule.per_second == after
+
+
+def test_what_names_no_pace_leaves_the_next_place(database):
+    with database.transaction() as session:
+        session.add(Limit(provider="wiro", model_slug=WHOLE, per_second=1.0, next_request_at=func.now()))
+
+    with database.transaction() as session:
+        rule = provider_rules.change(session, "wiro", WHOLE, {"max_in_flight": 3})
+
+    assert rule.next_request_at is not None
 
 
 def test_a_provider_and_one_of_its_offers_are_ruled_apart(database):
