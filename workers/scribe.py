@@ -99,7 +99,7 @@ class _Line(Generic[Entry, Result]):
         self.entry = entry
         self.is_done = False
         self.result: Result
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         self.bell = _thread.allocate_lock()  # free once it is done, or once its writer is to carry
         self.bell.acquire()
 
@@ -143,12 +143,8 @@ class _Pen(Generic[Entry, Result]):
         with self._lock:
             lines = [self._waiting.popleft() for _ in range(min(MOST_AT_ONCE, len(self._waiting)))]
         try:
+            # Nobody interrupts it: a job's steps run beside the task that Celery kills (`tasks`).
             self._write_down(lines)
-        except BaseException as exc:
-            # Whoever carries is killed; the others must not wait for ever.
-            for line in lines:
-                line.error = exc
-            raise
         finally:
             self._rests_until_s = time.monotonic() + REST_S
             with self._lock:
