@@ -27,6 +27,9 @@ OUT_CODES = ("unsupported",)
 Not those of our account there: its offers are shut to all jobs until it is in order.
 """
 
+SUSPECTS_OF_A_SORT = 8
+"""Of one project, campaign and kind."""
+
 MOST_STREAMS = 2000
 """Looked at in each project: one with more does not slow the others down, its later streams wait."""
 
@@ -267,14 +270,23 @@ def begun_jobs(session: Session, offers: Collection[OfferKey], most: int) -> lis
 
 
 _SUSPECTS = text(f"""
-SELECT {_FACTS}
-FROM jobs
-WHERE {_WAITS} AND jobs.worker_deaths >= {SUSPECT_DEATHS}
-ORDER BY jobs.id
-LIMIT :most
+SELECT * FROM (
+    SELECT {_FACTS},
+        row_number() OVER (
+            PARTITION BY jobs.project_id, jobs.campaign_id, jobs.kind, jobs.open_provider ORDER BY jobs.id
+        ) AS place
+    FROM jobs
+    WHERE {_WAITS} AND jobs.worker_deaths >= {SUSPECT_DEATHS}
+) AS suspects
+WHERE place <= {SUSPECTS_OF_A_SORT}
+ORDER BY id
 """).columns(*_COLUMNS)  # noqa: S608 - constants
 
 
-def suspects(session: Session, most: int) -> list[Row[Any]]:
-    """The oldest jobs with which workers have died, as `ready_jobs`: one runs at a time."""
-    return list(session.execute(_SUSPECTS, {"most": most}))
+def suspects(session: Session) -> list[Row[Any]]:
+    """Jobs with which workers have died, oldest first, the first few of each sort; as `ready_jobs`.
+
+    One of them runs at a time.  As a sort is paused or shut as a whole, what cannot go now
+    hides nothing that could.
+    """
+    return list(session.execute(_SUSPECTS))

@@ -28,8 +28,6 @@ from workers.routing import Allotment, Pick, Price, Waiting
 WINDOW = 500
 """Jobs one call hands out at most: it is called again at once while there are more."""
 
-SUSPECTS_LOOKED_AT = 100
-
 PASSED_OVER = 32
 """Jobs of a stream in a row that cannot go, as where a budget is too small for them, before the stream is
 left for this call: what is behind them may be a million more of their sort."""
@@ -84,7 +82,7 @@ class _Queue:
 
 def _look(session: Session, offers: Offers, slots: Slots) -> _Queue:
     return _Queue(
-        [] if slots.has_suspect else turns.suspects(session, SUSPECTS_LOOKED_AT),
+        [] if slots.has_suspect else turns.suspects(session),
         turns.begun_jobs(
             session,
             [
