@@ -67,7 +67,12 @@ def _why_nobody_knows(session: Session, market: Market, job: Job, stops: Obstacl
     ):
         if stops.is_paused(scope):
             yield f"Its {who} is paused."
-        if stops.is_spent(scope):
+        if stops.is_doubtful(scope):
+            yield (
+                f"Its {who} has a budget, and some of its jobs in flight were sent before, at a price that "
+                "nobody knows: it waits for those to end, or for the operator's price."
+            )
+        elif stops.is_spent(scope):
             yield f"The budget of its {who} is spent."
     names = waiting.candidates_of(session, market, job)
     if not names:

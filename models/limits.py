@@ -4,7 +4,7 @@ All of it is counted where it is: there is no counter that could be wrong.  A de
 exact when it is made under the dispatcher's lock.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -39,6 +39,8 @@ class Use:
         unsent: of the slots, those that have yet to ask the provider.
         suspects: of the slots, those with which workers have died.
         reserved_usd: of the budgets, held jobs included.
+        unpriced: jobs, held ones included, for which nothing is reserved, since nobody knew their price and
+            there was no budget.
     """
 
     provider: str
@@ -50,6 +52,7 @@ class Use:
     unsent: int
     suspects: int
     reserved_usd: Decimal
+    unpriced: int
 
 
 def in_use(session: Session) -> list[Use]:
@@ -67,6 +70,7 @@ def in_use(session: Session) -> list[Use]:
             _count(and_(has_slot, Job.status.in_(UNSENT))),
             _count(and_(has_slot, Job.worker_deaths >= SUSPECT_DEATHS)),
             cast(func.coalesce(func.sum(Job.reserved_usd), 0), Numeric),
+            _count(Job.reserved_usd.is_(None)),
         )
         .where(Job.outcome.is_(None), or_(has_slot, Job.open_provider.is_not(None)))
         .group_by(*groups)
@@ -181,6 +185,44 @@ def told_price(rows: Mapping[OfferKey, Limit], offer: OfferKey) -> Decimal | Non
     provider, _ = offer
     told = (rows[key].price_usd for key in (offer, (provider, WHOLE)) if key in rows)
     return next((usd for usd in told if usd is not None), None)
+
+
+def bound_usd(
+    session: Session, used: Iterable[Use], terms: Mapping[Scope, Terms], rows: Mapping[OfferKey, Limit]
+) -> dict[Scope, Decimal | None]:
+    """What is in flight may cost each budget yet; None where there is something of which nobody can say.
+
+    A budget that comes later finds jobs in flight for which nothing was reserved: they
+    count as what one would cost that is sent now.
+
+    Args:
+        session: the unit of work.
+        used: all that is in flight.
+        terms: of those whose budgets are meant.
+        rows: the limits, which have the operator's prices.
+    """
+    mine: dict[Scope, list[Use]] = {scope: [] for scope, one in terms.items() if one.left_usd is not None}
+    for use in used:
+        for payer in (project_scope(use.project_id), campaign_scope(use.campaign_id)):
+            if payer in mine:
+                mine[payer].append(use)
+    is_asked = any(use.unpriced for uses in mine.values() for use in uses)
+    highest = highest_costs(session) if is_asked else {}
+
+    def cost_usd(use: Use) -> Decimal | None:
+        offer = (use.provider, use.model_slug)
+        told_usd = told_price(rows, offer)
+        price_usd = highest.get(offer) if told_usd is None else told_usd
+        if not use.unpriced:
+            return use.reserved_usd
+        return None if price_usd is None else use.reserved_usd + use.unpriced * price_usd
+
+    return {scope: _sum([cost_usd(use) for use in uses]) for scope, uses in mine.items()}
+
+
+def _sum(amounts: Collection[Decimal | None]) -> Decimal | None:
+    known = [usd for usd in amounts if usd is not None]
+    return sum(known, Decimal(0)) if len(known) == len(amounts) else None
 
 
 def highest_costs(session: Session) -> dict[OfferKey, Decimal]:

@@ -4,7 +4,6 @@ Paused, halted or being stopped; no budget left; nobody who may make them gets a
 What is merely full makes room by and by, so it is no obstacle.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,13 +23,13 @@ class Obstacles:
 
     Attributes:
         terms: of the projects and campaigns of which something waits.
-        reserved_usd: of their budgets, for what is in flight.
+        bound_usd: of their budgets, for what is in flight; None where nobody can say.
         closures: what providers and offers get nothing new.
         sold_by: who sells a model.
     """
 
     terms: Mapping[Scope, Terms]
-    reserved_usd: Mapping[Scope, Decimal]
+    bound_usd: Mapping[Scope, Decimal | None]
     closures: Closures
     sold_by: Sellers
 
@@ -39,9 +38,14 @@ class Obstacles:
         return scope in self.terms and self.terms[scope].is_paused
 
     def is_spent(self, scope: Scope) -> bool:
-        """Whether nothing is left of its budget."""
+        """Whether nothing is left of its budget, as far as anybody knows."""
         left_usd = self.terms[scope].left_usd if scope in self.terms else None
-        return left_usd is not None and left_usd <= self.reserved_usd.get(scope, 0)
+        bound_usd = self.bound_usd.get(scope)
+        return left_usd is not None and (bound_usd is None or left_usd <= bound_usd)
+
+    def is_doubtful(self, scope: Scope) -> bool:
+        """Whether its budget waits for what is in flight, of which nobody knows what it costs."""
+        return scope in self.bound_usd and self.bound_usd[scope] is None
 
     def weight(self, scope: Scope) -> int:
         """Turns it gets for each turn of one of weight 1."""
@@ -61,11 +65,9 @@ class Obstacles:
 
 def read(session: Session, streams: Collection[Stream], sold_by: Sellers) -> Obstacles:
     """Those of all who wait, as it is now."""
-    reserved_usd: defaultdict[Scope, Decimal] = defaultdict(Decimal)
-    for use in limits.in_use(session):
-        for scope in (project_scope(use.project_id), campaign_scope(use.campaign_id)):
-            reserved_usd[scope] += use.reserved_usd
+    used = limits.in_use(session)
     projects, campaigns = {one.project_id for one in streams}, {one.campaign_id for one in streams} - {0}
     # After what is in use, as `limits.terms` asks for.
     terms = limits.terms(session, projects, campaigns)
-    return Obstacles(terms, reserved_usd, closures.read(session), sold_by)
+    bound_usd = limits.bound_usd(session, used, terms, limits.limits(session))
+    return Obstacles(terms, bound_usd, closures.read(session), sold_by)

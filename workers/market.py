@@ -1,7 +1,7 @@
 """What is so of the workers, the offers and those who pay, read at one moment under the dispatcher's lock."""
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,7 +94,7 @@ def read(  # noqa: PLR0917 - each is a fact of its own
         queues={provider: queue_of(provider) for provider, _ in keys},
         free_slots=slots.free,
         places=_places(slots.used, keys, rows, documented, now) | _rooms(slots.used, terms),
-        purses=_purses(slots.used, terms),
+        purses=_purses(session, slots.used, terms, rows),
         shut=shut,
         probed={offer for offer, who in passages.items() if who is Passage.ONE},
         busy={(use.provider, use.model_slug) for use in slots.used if use.slots},
@@ -150,10 +150,19 @@ def _rooms(used: Iterable[Use], terms: Mapping[Scope, Terms]) -> dict[Scope, int
     }
 
 
-def _purses(used: Iterable[Use], terms: Mapping[Scope, Terms]) -> dict[Scope, Decimal]:
+def _purses(
+    session: Session,
+    used: Sequence[Use],
+    terms: Mapping[Scope, Terms],
+    rows: Mapping[OfferKey, Limit],
+) -> dict[Scope, Decimal]:
     """Dollars that projects and campaigns may still reserve."""
-    reserved: defaultdict[Scope, Decimal] = defaultdict(Decimal)
-    for use in used:
-        reserved[project_scope(use.project_id)] += use.reserved_usd
-        reserved[campaign_scope(use.campaign_id)] += use.reserved_usd
-    return {scope: one.left_usd - reserved[scope] for scope, one in terms.items() if one.left_usd is not None}
+    bound = limits.bound_usd(session, used, terms, rows)
+    return {
+        scope: _left(one.left_usd, bound[scope]) for scope, one in terms.items() if one.left_usd is not None
+    }
+
+
+def _left(usd: Decimal, bound_usd: Decimal | None) -> Decimal:
+    """While something is in flight of which nobody knows what it costs, only what is free is sent."""
+    return min(usd, Decimal(0)) if bound_usd is None else usd - bound_usd

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, text, update
 
+from models import transitions
 from models.campaign import Campaign
 from models.job import Job
 from models.lane import Lane
@@ -150,6 +151,17 @@ def test_what_keeps_it_from_its_turn_is_told(  # noqa: PLR0917 - fixtures
     place = place_of(job_id)
 
     assert (place["wait_s"], place["reason"]) == (None, reason)
+
+
+@pytest.mark.usefixtures("live_worker")
+def test_a_budget_that_waits_for_what_was_sent_without_a_price_is_told(database, hand, place_of):
+    sent = hand.queue()
+    with database.transaction() as session:
+        transitions.dispatch(session, "sandbox", [sent])
+    job_id = hand.queue()
+    _change(database, Project, budget_usd=10)
+
+    assert "at a price that nobody knows" in place_of(job_id)["reason"]
 
 
 @pytest.mark.usefixtures("live_worker")

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text, update
 
-from models import limits, queries, transitions
+from models import campaign_stops, limits, queries, transitions
 from models.attempts import Cost, Failure
 from models.campaign import Campaign
 from models.job import Job
+from models.lifecycle import Outcome, StopOutcome
 from models.limit import WHOLE, Limit
 from models.project import AuthMode, Project
 from models.transitions import Claim, NewJob
@@ -38,6 +39,7 @@ class Sold:
 
 
 ONE = {MODEL: [Sold("wiro")]}
+UNPRICED = {MODEL: [Sold("wiro", None)]}
 TWO = {MODEL: [Sold("wiro", Decimal("0.05")), Sold("runware")]}
 
 
@@ -233,6 +235,21 @@ def test_suspects_run_one_at_a_time(hall):
     assert hall.in_flight() == {suspects[0], *innocent}
 
 
+def test_suspects_that_cannot_go_hold_up_no_other(hall):
+    other = hall.project("other")
+    paused = hall.enqueue(120)
+    hall.enqueue(120, slug="c/d")  # nobody sells it
+    [free] = hall.enqueue(1, project_id=other)
+    with hall.database.transaction() as session:
+        session.execute(update(Job).values(worker_deaths=2))
+    hall.change(Project, hall.project_id, paused_at=func.now())
+
+    hall.dispatch()
+
+    assert paused[0] < free
+    assert hall.in_flight() == {free}
+
+
 # --- places ------------------------------------------------------------------------------------------
 
 
@@ -375,6 +392,25 @@ def test_a_paused_or_stopping_campaign_holds_up_nobody(hall, columns):
     assert (_of(hall, paused), _of(hall, free)) == (0, 2)
 
 
+def test_a_held_job_that_is_sent_again_while_its_campaign_is_stopped_is_not_bought(hall, worker_id):
+    campaign_id = hall.campaign()
+    [held] = hall.enqueue(1, campaign_id=campaign_id)
+    hall.dispatch()
+    claim, attempt_id = hall.run(held, worker_id)
+    with hall.database.transaction() as session:
+        transitions.hold(session, claim, attempt_id, Failure("submission_unknown", "lost"))
+        campaign_stops.wish(session, campaign_id, Outcome.CANCELLED)
+        assert transitions.resend(session, held, "somebody decided so")
+
+    assert hall.dispatch() == 0
+    with hall.database.transaction() as session:
+        campaign = session.get_one(Campaign, campaign_id)
+        assert not campaign_stops.end_if_nothing_lives(session, campaign)
+        jobs = campaign_stops.jobs_of(hall.project_id, campaign_id)
+        [ended] = transitions.cancel_waiting(session, jobs)
+    assert ended.stopped_how is StopOutcome.UNKNOWN
+
+
 # --- budgets -----------------------------------------------------------------------------------------
 
 
@@ -469,21 +505,71 @@ def test_a_job_goes_where_the_budget_reaches(hall):
 
 
 def test_without_a_known_price_nothing_is_bought_under_a_budget(hall, worker_id):
-    unpriced = {MODEL: [Sold("wiro", None)]}
     hall.change(Project, hall.project_id, budget_usd=Decimal(1))
     free = hall.project("free")
     jobs = hall.enqueue(3)
 
-    assert hall.dispatch(unpriced) == 0
+    assert hall.dispatch(UNPRICED) == 0
 
     [known] = hall.enqueue(1, project_id=free)
-    assert hall.dispatch(unpriced) == 1
+    assert hall.dispatch(UNPRICED) == 1
     hall.finish(known, worker_id, Decimal("0.70"))
-    assert hall.dispatch(unpriced) == 1  # of three: it may cost 0.70 again
+    assert hall.dispatch(UNPRICED) == 1  # of three: it may cost 0.70 again
 
     hall.limit(price_usd=Decimal("0.10"))
-    assert hall.dispatch(unpriced) == 2
+    assert hall.dispatch(UNPRICED) == 2
     assert hall.in_flight() == set(jobs)
+
+
+@pytest.fixture
+def unpriced_in_flight(hall):
+    """Three jobs that were sent without a budget, at a price that nobody knows."""
+    jobs = hall.enqueue(3)
+    hall.dispatch(UNPRICED)
+    return jobs
+
+
+def test_a_budget_that_comes_later_waits_for_what_may_cost_anything(hall, unpriced_in_flight, worker_id):
+    hall.change(Project, hall.project_id, budget_usd=Decimal("0.30"))
+    hall.enqueue(20)
+
+    assert hall.dispatch() == 0
+    for job_id in unpriced_in_flight:
+        hall.finish(job_id, worker_id, Decimal("0.09"))
+
+    assert hall.dispatch() == 0  # 0.03 are left
+
+
+def test_what_is_free_does_not_wait_for_what_may_cost_anything(hall, unpriced_in_flight):
+    hall.change(Project, hall.project_id, budget_usd=Decimal("0.30"))
+    hall.enqueue(2)
+
+    assert unpriced_in_flight
+    assert hall.dispatch({MODEL: [Sold("wiro", Decimal(0))]}) == 2
+
+
+@pytest.mark.parametrize("by", ["the operator", "experience"])
+def test_a_budget_that_comes_later_counts_what_is_in_flight_at_its_highest_price(
+    hall, unpriced_in_flight, worker_id, by
+):
+    if by == "the operator":
+        hall.limit(price_usd=Decimal("0.05"))
+    else:
+        [known] = hall.enqueue(1, project_id=hall.project("free"))
+        hall.dispatch(UNPRICED)
+        hall.finish(known, worker_id, Decimal("0.05"))
+    hall.change(Project, hall.project_id, budget_usd=Decimal("0.30"))
+    hall.enqueue(20)
+
+    assert hall.dispatch(UNPRICED) == 3  # at 0.05 each, as the three before
+    assert unpriced_in_flight
+
+
+def test_a_campaign_does_not_wait_for_what_its_project_has_in_flight(hall, unpriced_in_flight):
+    hall.enqueue(20, campaign_id=hall.campaign(budget_usd=Decimal("0.09")))
+
+    assert unpriced_in_flight
+    assert hall.dispatch() == 2
 
 
 def test_dispatchers_at_once_spend_no_dollar_twice(hall):
