@@ -74,7 +74,7 @@ def _why_nobody_knows(session: Session, market: Market, job: Job, stops: Obstacl
             )
         elif stops.is_spent(scope):
             yield f"The budget of its {who} is spent."
-    names = waiting.candidates_of(session, market, job)
+    names = waiting.candidates_of(market, job)
     if not names:
         yield "Nobody who is on sells it to this job."
     closed = waiting.why_it_waits(session, market, job)
@@ -91,7 +91,7 @@ def _wait_s(session: Session, market: Market, job: Job, where: Position, now: da
     rate = None if lane is None else rates.rate_per_s(lane, now)
     if rate is not None:
         return (where.in_lane + 1) / rate
-    return _wait_by_latency_s(session, waiting.candidates_of(session, market, job), job, where, now)
+    return _wait_by_latency_s(session, waiting.candidates_of(market, job), job, where, now)
 
 
 def _wait_by_latency_s(

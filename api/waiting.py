@@ -19,11 +19,10 @@ def why_it_waits(session: Session, market: Market, job: Job) -> str | None:
     # What is begun is gone on with: an open attempt passes every breaker and every pause.
     if any(attempt.state in OPEN_ATTEMPTS for attempt in queries.attempts(session, job.id)):
         return None
-    why = closures.read(session).why_all(candidates_of(session, market, job), job.model_slug)
+    why = closures.read(session).why_all(candidates_of(market, job), job.model_slug)
     return None if why is None else f"Waits: {why}."
 
 
-def candidates_of(session: Session, market: Market, job: Job) -> list[str]:
+def candidates_of(market: Market, job: Job) -> list[str]:
     """The providers that may get a new attempt of the job some time."""
-    failures = queries.failures_by_offer(session, [job.id]).get(job.id, {})
-    return candidates(job, market.sold_by(job.model_slug), failures)
+    return candidates(job, market.sold_by(job.model_slug))

@@ -1,23 +1,11 @@
 """Who may make a job's picture some time.  Pure.
 
-The offers of its model that are on, that can express it, and that have not failed it for
-good; where it names providers, only those.  Which of them gets it, decides the dispatcher.
+The offers of its model that are on and that can express it; where it names providers, only
+those.  Which of them gets it, decides the dispatcher.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
-
-
-class Failures(Protocol):
-    """A job's failed attempts at one offer."""
-
-    @property
-    def count(self) -> int:
-        """How many."""
-
-    @property
-    def is_out(self) -> bool:
-        """One of them would come again: the job never goes back there."""
 
 
 class Wanting(Protocol):
@@ -29,20 +17,15 @@ class Wanting(Protocol):
 
     @property
     def excluded(self) -> Collection[str]:
-        """The providers that cannot express it."""
+        """The providers that cannot express it, or have said so."""
 
 
-def candidates(job: Wanting, sold_by: Sequence[str], failures: Mapping[str, Failures]) -> list[str]:
+def candidates(job: Wanting, sold_by: Sequence[str]) -> list[str]:
     """The providers that may get a new attempt of a job some time, in the order of preference.
 
     Args:
         job: what it says about who may make its picture.
         sold_by: the providers that sell its model and are on, in the catalogue's order.
-        failures: its failed attempts, by provider.
     """
     wanted = sold_by if job.wanted_providers is None else job.wanted_providers
-    return [
-        name
-        for name in wanted
-        if name in sold_by and name not in job.excluded and not (name in failures and failures[name].is_out)
-    ]
+    return [name for name in wanted if name in sold_by and name not in job.excluded]

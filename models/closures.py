@@ -76,7 +76,7 @@ def read(session: Session) -> Closures:
 
 def makers(kind: Kind, sold_by: Sellers) -> list[str]:
     """The providers that may make jobs of this kind some time, in the order of preference."""
-    return candidates(kind, sold_by(kind.model_slug), {})
+    return candidates(kind, sold_by(kind.model_slug))
 
 
 def why_projects_wait(session: Session, project_ids: Collection[int], sold_by: Sellers) -> dict[int, str]:

@@ -17,7 +17,6 @@ from sqlalchemy import (
     and_,
     cast,
     column,
-    false,
     func,
     literal,
     or_,
@@ -40,7 +39,6 @@ from models.job import Job
 from models.lifecycle import OPEN_ATTEMPTS, AttemptState, OfferKey, Outcome, Status
 from models.output import Output
 from models.project import Project
-from models.turns import OUT_CODES
 from models.worker import LOCK_NAMESPACE, Worker
 
 LOCKLESS_AFTER = timedelta(seconds=1.5)
@@ -370,32 +368,19 @@ def latencies(session: Session) -> dict[OfferKey, float]:
     return {(provider, slug): float(seconds) for provider, slug, seconds in rows}
 
 
-@dataclass(frozen=True, slots=True)
-class Failures:
-    """A job's failed attempts at one offer; `is_out`: one of them would come again, so it never goes back."""
-
-    count: int
-    is_out: bool
-
-
-def failures_by_offer(session: Session, job_ids: Collection[int]) -> dict[int, dict[str, Failures]]:
-    """The failures of each job that has any, by provider."""
+def failures_by_offer(session: Session, job_ids: Collection[int]) -> dict[int, dict[str, int]]:
+    """How often each job has failed where, for those that have."""
     rows = session.execute(
-        select(
-            Attempt.job_id,
-            Attempt.provider,
-            func.count(),
-            func.coalesce(func.bool_or(Attempt.error_code.in_(OUT_CODES)), false()),
-        )
+        select(Attempt.job_id, Attempt.provider, func.count())
         .where(
             Attempt.job_id.in_(job_ids),
             Attempt.state.in_([AttemptState.FAILED, AttemptState.WRITTEN_OFF]),
         )
         .group_by(Attempt.job_id, Attempt.provider)
     )
-    failures: dict[int, dict[str, Failures]] = defaultdict(dict)
-    for job_id, provider, count, is_out in rows:
-        failures[job_id][provider] = Failures(count, is_out)
+    failures: dict[int, dict[str, int]] = defaultdict(dict)
+    for job_id, provider, count in rows:
+        failures[job_id][provider] = count
     return dict(failures)
 
 

@@ -21,12 +21,6 @@ from models.job import Job
 from models.lifecycle import SUSPECT_DEATHS, OfferKey
 from models.worker import DISPATCH_LOCK
 
-OUT_CODES = ("unsupported",)
-"""Errors after which a job never goes to that offer again: they would come again.
-
-Not those of our account there: its offers are shut to all jobs until it is in order.
-"""
-
 SUSPECTS_OF_A_SORT = 8
 """Of one project, campaign and kind."""
 

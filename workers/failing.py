@@ -143,10 +143,10 @@ def _verdict(work: Work, error: ProviderError) -> _Verdict:
         onward = after_failure(
             trouble,
             here,
-            candidates(job, [offer.provider for offer in on], failures),
+            candidates(job, [offer.provider for offer in on]),
             tried=failures,
             shut=breakers.shut(session, job.model_slug),
-            failed_here=failures[here].count if here in failures else 0,
+            failed_here=failures.get(here, 0),
             counted_attempts=queries.counted_attempts(session, job.id) + trouble.counts,
             on_unknown=job.on_unknown,
             policy=_policy(work, job),

@@ -17,7 +17,6 @@ from models.kinds import Kind
 from models.lifecycle import OfferKey
 from models.limit import Limit
 from models.limits import Terms
-from models.queries import Failures
 from models.scopes import Scope, campaign_scope, project_scope
 from models.turns import Excerpt, Stream
 from workers import breakers, market
@@ -171,7 +170,7 @@ class _Round:
         self._session = session
         self._allotment = allotment
         self._lines: dict[Lane, list[_Line]] = {}
-        self._failures: dict[int, dict[str, Failures]] = {}
+        self._failures: dict[int, dict[str, int]] = {}
         self._slugs: dict[int, str] = {}
         self._count = 0
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
-from models.candidates import Failures, Wanting, candidates
+from models.candidates import Wanting, candidates
 from models.kinds import Kind
 from models.lifecycle import OfferKey, Route
 from models.scopes import Scope, campaign_scope, offer_scope, project_scope, provider_scope
@@ -147,19 +147,17 @@ class Allotment:
         """Whether somebody would take a new job of this kind now; its price is not asked for."""
         if kind not in self._answers:
             sold_by = self._market.offers.get(kind.model_slug, ())
-            wanted = sold_by if kind.wanted_providers is None else kind.wanted_providers
             self._answers[kind] = any(
-                name in sold_by and name not in kind.excluded and self._is_open((name, kind.model_slug))
-                for name in wanted
+                self._is_open((name, kind.model_slug)) for name in candidates(kind, sold_by)
             )
         return self._answers[kind]
 
-    def place(self, job: Waiting, failures: Mapping[str, Failures]) -> Pick | None:
+    def place(self, job: Waiting, failures: Mapping[str, int]) -> Pick | None:
         """Where the job goes, if it can go anywhere now.
 
         Args:
             job: whose turn it is.
-            failures: its failed attempts, by provider.
+            failures: how often it has failed at which provider.
         """
         pick = self._gone_on_with(job) if job.open_provider is not None else self._begun(job, failures)
         if pick is not None:
@@ -173,7 +171,7 @@ class Allotment:
                 return Pick(job.id, name, is_begun=True)
         return None
 
-    def _begun(self, job: Waiting, failures: Mapping[str, Failures]) -> Pick | None:
+    def _begun(self, job: Waiting, failures: Mapping[str, int]) -> Pick | None:
         if not self.has_room(job.project_id, job.campaign_id):
             return None
         for name in self._ranked(job, failures):
@@ -222,9 +220,9 @@ class Allotment:
         if pick.is_probe:
             self._probes.remove(offer)
 
-    def _ranked(self, job: Waiting, failures: Mapping[str, Failures]) -> list[str]:
+    def _ranked(self, job: Waiting, failures: Mapping[str, int]) -> list[str]:
         def rank(name: str) -> tuple[int, Decimal | float]:
-            failed = failures[name].count if name in failures else 0
+            failed = failures.get(name, 0)
             match job.route:
                 case Route.ORDER:
                     return failed, 0
@@ -235,7 +233,7 @@ class Allotment:
 
         sold_by = self._market.offers.get(job.model_slug, ())
         # Sorting is stable: where ranks are equal, the order of preference stays.
-        return sorted(candidates(job, sold_by, failures), key=rank)
+        return sorted(candidates(job, sold_by), key=rank)
 
     def _latency_rank(self, offer: OfferKey) -> float:
         """Seconds; nobody has measured an offer until somebody goes there, so one job at a time does."""

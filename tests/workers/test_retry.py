@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from models.lifecycle import OnUnknown
 from models.queries import UNCOUNTED_CODES
-from models.turns import OUT_CODES
 from providers.errors import (
     AccountError,
     BadCredentials,
@@ -104,10 +103,6 @@ def test_no_policy_buys_again_what_was_paid_or_refused(error):
 
 def test_where_it_is_out_it_stays_out():
     assert _onward(trouble_of(Unsupported("no seed")), ["wiro"]) is None
-
-
-def test_where_a_job_is_out_is_read_from_the_stored_codes():
-    assert {Unsupported.code} == set(OUT_CODES)
 
 
 @pytest.mark.parametrize("error", [BadCredentials("401"), InsufficientBalance("402")])

@@ -31,12 +31,6 @@ class Waiting:
     open_provider: str | None = None
 
 
-@dataclass
-class Failed:
-    count: int = 1
-    is_out: bool = False
-
-
 def _price(job: Waiting, provider: str) -> Decimal | None:
     return PRICES.get(provider)
 
@@ -107,14 +101,8 @@ def test_what_cannot_express_the_job_is_passed_over():
 
 
 def test_where_the_job_has_failed_comes_last():
-    assert _providers([Waiting(1)], failures={1: {"first": Failed()}}) == ["second"]
-    assert _providers([Waiting(1)], failures={1: {"first": Failed(1), "second": Failed(2)}}) == ["first"]
-
-
-def test_where_the_job_has_failed_for_good_it_never_goes_back():
-    pinned = Waiting(1, wanted_providers=["first"])
-
-    assert _choose([pinned], failures={1: {"first": Failed(is_out=True)}}) == []
+    assert _providers([Waiting(1)], failures={1: {"first": 1}}) == ["second"]
+    assert _providers([Waiting(1)], failures={1: {"first": 1, "second": 2}}) == ["first"]
 
 
 def test_by_price_the_cheapest_is_taken():
@@ -149,7 +137,7 @@ def test_failures_weigh_more_than_any_route(route):
     latencies = {("first", "a/b"): 1.0, ("second", "a/b"): 1.0}
 
     for failed, other in (("first", "second"), ("second", "first")):
-        assert _providers([job], failures={1: {failed: Failed()}}, latencies=latencies) == [other]
+        assert _providers([job], failures={1: {failed: 1}}, latencies=latencies) == [other]
 
 
 def test_nobody_is_sent_where_a_breaker_is_open():
@@ -176,7 +164,7 @@ def test_those_who_want_no_other_wait_while_one_tries():
 def test_what_is_begun_is_gone_on_with_breaker_or_not(doors):
     begun = [Waiting(n, open_provider="second", excluded={"second": "changed"}) for n in range(2)]
 
-    picks = _choose(begun, failures={0: {"second": Failed(is_out=True)}}, **{doors: {("second", "a/b")}})
+    picks = _choose(begun, failures={0: {"second": 1}}, **{doors: {("second", "a/b")}})
 
     assert picks == [Pick(0, "second", is_begun=True), Pick(1, "second", is_begun=True)]
 
@@ -185,10 +173,10 @@ def test_what_is_begun_waits_for_a_slot_where_it_was_begun():
     assert _choose([Waiting(1, open_provider="first")], free_slots={"local": 0, "remote": 5}) == []
 
 
-def test_candidates_are_on_wanted_able_and_not_out():
+def test_candidates_are_on_wanted_and_able():
     job = Waiting(1, wanted_providers=["d", "c", "off", "b", "a"], excluded={"b": "too large"})
 
-    assert candidates(job, ["a", "b", "c", "d"], {"c": Failed(is_out=True), "a": Failed(3)}) == ["d", "a"]
+    assert candidates(job, ["a", "b", "c", "d"]) == ["d", "c", "a"]
 
 
 def test_a_full_provider_gets_nothing_new_whatever_its_offer():
