@@ -176,7 +176,7 @@ def test_a_suspect_waits_apart(database, enqueue):
         session.execute(text("UPDATE jobs SET worker_deaths = 2 WHERE id = :id"), {"id": suspect})
 
     with database.transaction() as session:
-        assert [row.id for row in turns.suspects(session, 10)] == [suspect]
+        assert [row.id for row in turns.suspects(session)] == [suspect]
     assert _ready(database) == [innocent]
 
 
@@ -230,7 +230,7 @@ def _looked_and_rows_read(database) -> tuple[list[int], int]:
             for row in turns.ready_jobs(session, [Excerpt(one, 0, 10) for one in turns.streams(session)])
         ]
         turns.begun_jobs(session, [WIRO], 10)
-        turns.suspects(session, 10)
+        turns.suspects(session)
         session.execute(text("SELECT pg_stat_force_next_flush()"))  # this connection's counts, at its commit
     return found, _rows_read(database) - before
 
