@@ -50,7 +50,10 @@ _STATUS = {
     responses={
         200: {"model": RetriedAnswer, "description": "It was tried again before."},
         404: {"model": ProblemAnswer, "description": "job_not_found"},
-        409: {"model": ProblemAnswer, "description": "not_ended, held, succeeded, may_have_cost"},
+        409: {
+            "model": ProblemAnswer,
+            "description": "not_ended, held, succeeded, campaign_stopping, may_have_cost",
+        },
     },
 )
 def retry(

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     NOT_ENDED = "not_ended"
     HELD = "held"
     SUCCEEDED = "succeeded"
+    CAMPAIGN_STOPPING = "campaign_stopping"
     MAY_HAVE_COST = "may_have_cost"
     UNKNOWN_MODEL = "unknown_model"
     NOT_SOLD = "not_sold"
@@ -185,7 +186,7 @@ def _verdict(services: Services, old: Old, *, even_if_paid: bool) -> Again | Ref
 def _why_not(old: Old) -> Refused | None:
     """Why a job is none that could be tried again; None when it could."""
     if old.outcome in UNSUCCESSFUL:
-        return None
+        return _stopping(old.id) if old.is_stopping else None
     if old.outcome is Outcome.SUCCEEDED:
         return Refused(Reason.SUCCEEDED, f"Job {old.id} has its pictures: queue a new job for others.")
     if old.held_at is not None:
@@ -195,6 +196,13 @@ def _why_not(old: Old) -> Refused | None:
     return Refused(
         Reason.NOT_ENDED,
         f"Job {old.id} has not ended, it is in {old.status}: kill it first if it is to begin anew.",
+    )
+
+
+def _stopping(job_id: int) -> Refused:
+    return Refused(
+        Reason.CAMPAIGN_STOPPING,
+        f"The campaign of job {job_id} is being stopped: try it again when all of its jobs have ended.",
     )
 
 

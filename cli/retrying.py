@@ -22,6 +22,7 @@ _LEFT_OUT = {
     "held": "held until somebody decides",
     "not_ended": "not ended yet",
     "succeeded": "succeeded",
+    "campaign_stopping": "campaign is being stopped",
     "job_not_found": "no such job",
     "unknown_model": "model has left the catalogue",
     "not_sold": "nobody sells it any more",
@@ -32,6 +33,7 @@ _WAYS = {
     "held": "`darkroom list --held` lists the held ones, `darkroom resolve ID --resend` buys one again.",
     "not_ended": "Who wants to begin anew what has not ended stops it first, with `darkroom kill`.",
     "succeeded": "What succeeded has its pictures: `darkroom run` makes others.",
+    "campaign_stopping": "Of a campaign that is being stopped, jobs are tried again when all have ended.",
     "not_sold": "`darkroom providers` says who is on.",
 }
 _REFUSED = {

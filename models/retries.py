@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, aliased
 
 from models import queries
 from models.attempt import Attempt
+from models.campaign import Campaign
 from models.job import Job
 from models.lifecycle import UNSUCCESSFUL, Billed, Outcome, Status
 from models.queries import JobFilter
@@ -27,6 +28,7 @@ class Old:
 
     Attributes:
         may_have_cost: an attempt of it was billed, or nobody knows.
+        is_stopping: all jobs of its campaign are to end, and a new one would.
         retried_as: the job that already tries it again; None if there is none.
     """
 
@@ -38,6 +40,7 @@ class Old:
     parameters: dict[str, Any]
     wanted_providers: list[str] | None
     may_have_cost: bool
+    is_stopping: bool
     retried_as: int | None
 
 
@@ -71,17 +74,22 @@ def count_left(session: Session, project_id: int, wanted: JobFilter) -> Left:
 
 
 def _old() -> Select[Any]:
-    return select(
-        Job.id,
-        Job.status,
-        Job.outcome,
-        Job.held_at,
-        Job.model_slug,
-        Job.parameters,
-        Job.wanted_providers,
-        _may_have_cost(),
-        _Newer.id,
-    ).outerjoin(_Newer, _Newer.retry_of == Job.id)
+    return (
+        select(
+            Job.id,
+            Job.status,
+            Job.outcome,
+            Job.held_at,
+            Job.model_slug,
+            Job.parameters,
+            Job.wanted_providers,
+            _may_have_cost(),
+            Campaign.stop_as.is_not(None),
+            _Newer.id,
+        )
+        .outerjoin(Campaign, Campaign.id == Job.campaign_id)
+        .outerjoin(_Newer, _Newer.retry_of == Job.id)
+    )
 
 
 def _olds(session: Session, query: Select[Any]) -> list[Old]:

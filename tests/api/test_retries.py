@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from api import retrying
-from models import transitions
+from models import campaign_stops, queries, transitions
 from models.attempts import Failure
-from models.lifecycle import Billed, StopOutcome
+from models.lifecycle import Billed, Outcome, StopOutcome
 
 PROMPT = {"model": "black-forest-labs/flux-pro-1-1", "parameters": {"prompt": "a lighthouse"}}
 
@@ -372,3 +372,17 @@ def test_jobs_are_listed_by_model_error_code_and_age(client, hand, fail):
     assert (
         listed("model=black-forest-labs/flux-2-flex") == listed("created_before=2020-01-01T00:00:00Z") == []
     )
+
+
+def test_of_a_campaign_that_is_being_stopped_none_is_tried_again(client, hand, fail, database):
+    campaign = _campaign(client)
+    [failed] = _add(client, campaign, "row-1")
+    fail(failed)
+    with database.transaction() as session:
+        campaign_stops.wish(session, queries.job(session, failed).campaign_id, Outcome.CANCELLED)
+
+    answer = _retry(client, failed)
+    told = client.post(f"/api/campaigns/{campaign['id']}/retry-failed", json={}).json()
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "campaign_stopping")
+    assert (told["retried"], told["skipped"]) == (0, {"campaign_stopping": 1})
