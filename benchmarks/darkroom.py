@@ -26,7 +26,7 @@ def contender(concurrency: int = CONCURRENCY, workers: int = 2) -> Contender:
         "Darkroom",
         prepare=_prepare,
         workers=lambda _here: _commands(concurrency // workers, workers),
-        is_ready=_is_ready,
+        is_ready=lambda here: _slots(here) >= concurrency // workers * workers,
         submit=_submit,
         done=lambda here: number(here, "SELECT count(*) FROM jobs WHERE outcome = 'succeeded'"),
         note=f"{workers} x gevent -c {concurrency // workers}; 11 statuses, each a row for good",
@@ -61,9 +61,9 @@ def _commands(concurrency: int, workers: int) -> Sequence[Sequence[str]]:
     ]
 
 
-def _is_ready(here: Place) -> bool:
+def _slots(here: Place) -> int:
     with _database(here).transaction() as session:
-        return queries.capacity(session)[REMOTE] > 0
+        return queries.capacity(session)[REMOTE]
 
 
 def _submit(here: Place, jobs: int) -> None:

@@ -11,7 +11,7 @@ from benchmarks.contest import Contender, Place, number
 from settings import load
 
 QUEUE = "celery"
-CONCURRENCY = 100
+PROCESSES, CONCURRENCY = 2, 50  # of each: one for each core
 
 TABLE = """
     CREATE TABLE tasks (
@@ -50,7 +50,7 @@ def create_app(redis_url: str, database_url: str) -> Celery:
 
 
 def contender() -> Contender:
-    """One gevent process."""
+    """Two gevent processes."""
     return Contender(
         "Celery on gevent, a status row by hand",
         prepare=_prepare,
@@ -58,7 +58,7 @@ def contender() -> Contender:
         is_ready=_is_ready,
         submit=_submit,
         done=_done,
-        note=f"gevent -c {CONCURRENCY}; 3 statuses, no history",
+        note=f"{PROCESSES} x gevent -c {CONCURRENCY}; 3 statuses, no history",
     )
 
 
@@ -69,11 +69,14 @@ def _prepare(here: Place) -> None:
 
 def _workers(_here: Place) -> Sequence[Sequence[str]]:
     words = ["celery", "-A", "benchmarks.peers.careful_celery:app", "worker", "-P", "gevent"]
-    return [[*words, "-c", str(CONCURRENCY), "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]]
+    quiet = ["--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
+    return [
+        [*words, "-c", str(CONCURRENCY), "-n", f"careful-{number}@%h", *quiet] for number in range(PROCESSES)
+    ]
 
 
 def _is_ready(here: Place) -> bool:
-    return bool(create_app(here.redis_url, here.database_url).control.ping(timeout=0.5))
+    return len(create_app(here.redis_url, here.database_url).control.ping(timeout=0.5)) >= PROCESSES
 
 
 def _submit(here: Place, jobs: int) -> None:

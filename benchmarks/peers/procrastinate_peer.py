@@ -7,7 +7,7 @@ from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
 from benchmarks.contest import Contender, Place, number
 from settings import load
 
-CONCURRENCY = 100
+PROCESSES, CONCURRENCY = 2, 50  # of each: one for each core
 
 
 def create_app(connector: PsycopgConnector | SyncPsycopgConnector) -> App:
@@ -22,7 +22,7 @@ def create_app(connector: PsycopgConnector | SyncPsycopgConnector) -> App:
 
 
 def contender() -> Contender:
-    """One process with as many coroutines as Darkroom has greenlets."""
+    """Two processes with as many coroutines as Darkroom has greenlets."""
     return Contender(
         "Procrastinate",
         prepare=_prepare,
@@ -30,7 +30,7 @@ def contender() -> Contender:
         is_ready=_is_ready,
         submit=_submit,
         done=lambda here: number(here, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'succeeded'"),
-        note=f"async -c {CONCURRENCY}; 3 statuses and its events",
+        note=f"{PROCESSES} x async -c {CONCURRENCY}; 3 statuses and its events",
     )
 
 
@@ -40,20 +40,12 @@ def _prepare(here: Place) -> None:
 
 
 def _workers(_here: Place) -> Sequence[Sequence[str]]:
-    return [
-        [
-            "procrastinate",
-            "--app",
-            "benchmarks.peers.procrastinate_peer.app",
-            "worker",
-            "-c",
-            str(CONCURRENCY),
-        ]
-    ]
+    one = ["procrastinate", "--app", "benchmarks.peers.procrastinate_peer.app", "worker"]
+    return [[*one, "-c", str(CONCURRENCY)]] * PROCESSES
 
 
 def _is_ready(here: Place) -> bool:
-    return number(here, "SELECT count(*) FROM procrastinate_workers") > 0
+    return number(here, "SELECT count(*) FROM procrastinate_workers") >= PROCESSES
 
 
 def _submit(here: Place, jobs: int) -> None:
