@@ -115,7 +115,8 @@ def redis_url(servers: tuple[str, str]) -> str:
 def _own_database(server_url, template) -> Iterator[str]:
     url = make_url(server_url)
     name = f"test_{next(_numbers)}"
-    _execute(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    # Copied file by file: on a server that flushes nothing that is twice as fast as through the log.
+    _execute(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     yield _on(url, name)
     _execute(url, f"DROP DATABASE {name} WITH (FORCE)")
 

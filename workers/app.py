@@ -17,10 +17,12 @@ from settings import load
 from workers import process
 from workers.events import BufferedEvents
 from workers.heartbeat import Identity
+from workers.waking import WakesOften
 
 app = broker.create_app(load().require_redis_url())
 app.conf.imports = ("workers.tasks",)
 app.steps["consumer"].add(BufferedEvents)
+app.steps["consumer"].add(WakesOften)
 app.set_current()
 
 

@@ -192,7 +192,7 @@ def test_jobs_survive_the_kill_of_up_alone(house):
 
 @pytest.mark.parametrize(
     "roles",
-    [["worker-remote-1"], REMOTES, ["redis"], ["postgres"], ["worker-control", "beat", "api"]],
+    [REMOTES, ["redis"], ["postgres"], ["worker-control", "beat", "api"]],
     ids=" and ".join,
 )
 def test_twenty_slow_jobs_survive_the_kill_of(house, roles):

@@ -171,5 +171,5 @@ def test_other_terms_for_a_campaign_are_refused_without_a_word_of_http(darkroom,
 
     refused = darkroom(*submit, "7", exits=2)
 
-    assert "`darkroom campaign set 'my boats' --budget ...`" in refused
+    assert "`darkroom campaign set 'my boats' --budget 7`" in refused
     assert "PATCH" not in refused
