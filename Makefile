@@ -31,7 +31,8 @@ up: $(INSTALLED) ## run the whole stack in the foreground; Ctrl-C drains and sto
 	@$(BIN)/darkroom up
 
 test: $(INSTALLED) ## run the whole suite, acceptance included (PYTEST_ARGS="-k retry -x")
-	$(BIN)/pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
+	@# Hundreds of processes are started: what they import is compiled once, whatever the machine is set to.
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
 
 test-fast: $(INSTALLED) ## run the suite without the acceptance tests
 	$(BIN)/pytest -n 2 -m "not (acceptance or gpu or live or benchmark)" $(PYTEST_ARGS)
