@@ -33,10 +33,11 @@ logger = logging.getLogger("darkroom.dispatch")
 def dispatch(
     database: Database, broker: Broker, offers: Offers, documented: Mapping[str, int] = NOTHING_DOCUMENTED
 ) -> int:
-    """Give the free slots to the jobs whose turn it is, and publish them; how many.
+    """Give the free slots to the jobs whose turn it is, and publish them; how many were picked.
 
     Safe to call at any time, by any number of processes: one decides at a time.
-    Call it again at once while it hands out as many as one call may, `picking.WINDOW`.
+    Call it again at once while it picks as many as one call may, `picking.WINDOW`.  A job that
+    somebody is just stopping is picked and not handed out.
 
     Args:
         database: where the jobs wait.
@@ -48,10 +49,11 @@ def dispatch(
     with database.transaction() as session:
         turns.decide_alone(session)
         turns.make_due(session)
-        messages = _hand_out(session, picking.picks(session, offers, documented))
+        picks = picking.picks(session, offers, documented)
+        messages = _hand_out(session, picks)
     if messages:
         _publish(broker, messages)
-    return len(messages)
+    return len(picks)
 
 
 def repeat_for_a_while(once: Callable[[], int], ring: Callable[[], object], now: Callable[[], float]) -> None:

@@ -24,7 +24,7 @@ from workers.fairness import Lane, Memory, Queued, Turns, keys_of, planned
 from workers.market import Offers, Slots
 from workers.routing import Allotment, Pick, Price, Waiting
 
-WINDOW = 500
+WINDOW = 200
 """Jobs one call hands out at most: it is called again at once while there are more."""
 
 PASSED_OVER = 32
