@@ -33,11 +33,10 @@ logger = logging.getLogger("darkroom.dispatch")
 def dispatch(
     database: Database, broker: Broker, offers: Offers, documented: Mapping[str, int] = NOTHING_DOCUMENTED
 ) -> int:
-    """Give the free slots to the jobs whose turn it is, and publish them; how many were picked.
+    """Give the free slots to the jobs whose turn it is, and publish them; how many.
 
     Safe to call at any time, by any number of processes: one decides at a time.
-    Call it again at once while it picks as many as one call may, `picking.WINDOW`.  A job that
-    somebody is just stopping is picked and not handed out.
+    Call it again at once while it hands out about as many as one call may, `picking.WINDOW`.
 
     Args:
         database: where the jobs wait.
@@ -49,11 +48,10 @@ def dispatch(
     with database.transaction() as session:
         turns.decide_alone(session)
         turns.make_due(session)
-        picks = picking.picks(session, offers, documented)
-        messages = _hand_out(session, picks)
+        messages = _hand_out(session, picking.picks(session, offers, documented))
     if messages:
         _publish(broker, messages)
-    return len(picks)
+    return len(messages)
 
 
 def repeat_for_a_while(once: Callable[[], int], ring: Callable[[], object], now: Callable[[], float]) -> None:
@@ -65,7 +63,8 @@ def repeat_for_a_while(once: Callable[[], int], ring: Callable[[], object], now:
         now: the clock, seconds.
     """
     leave_at = now() + FOR_A_WHILE_S
-    while once() >= picking.WINDOW:
+    # Some of a full call may have been stopped just then: they were picked, and not handed out.
+    while once() > picking.WINDOW // 2:
         if now() > leave_at:
             ring()
             return

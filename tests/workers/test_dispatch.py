@@ -121,7 +121,7 @@ def test_while_jobs_come_and_go_dispatch_leaves_after_a_while_and_rings_for_the_
 
 
 def test_dispatch_ends_without_a_ring_when_it_has_handed_out_all_that_could_go():
-    handed_out, rings = iter([WINDOW, WINDOW - 1]), []
+    handed_out, rings = iter([WINDOW, WINDOW - 1, WINDOW // 2]), []
 
     repeat_for_a_while(lambda: next(handed_out), lambda: rings.append(1), lambda: 0.0)
 

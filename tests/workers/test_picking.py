@@ -606,7 +606,7 @@ def test_a_job_that_somebody_is_just_stopping_is_left_to_them(hall):
     with hall.database.engine.connect() as stopper:
         stopper.execute(text("SELECT FROM jobs WHERE id = :id FOR UPDATE"), {"id": stopped})
 
-        hall.dispatch()
+        assert hall.dispatch() == 2
 
     assert hall.in_flight() == set(others)
 
