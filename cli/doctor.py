@@ -124,6 +124,10 @@ def check_stack(here: Installation) -> Finding:
     """What `darkroom up` runs here."""
     running = here.running
     if running is not None:
+        if frozen := stack.frozen(running):
+            told = ", ".join(f"{child.role} (pid {child.pid})" for child in frozen)
+            ways = "`kill -CONT` wakes one, `kill -9` has another started"
+            return Finding("stack", Health.WRONG, f"stopped by somebody, and doing nothing: {told}; {ways}")
         where = running.api_url or "servers only"
         return Finding("stack", Health.OK, f"pid {running.pid}, {len(running.children)} children, {where}")
     if here.database_url and here.redis_url:

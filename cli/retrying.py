@@ -203,7 +203,8 @@ def _tell(retried: RetriedJobs, *, as_json: bool) -> None:
     to_stdout().print(facts(rows))
     if not retried["retried"] and not retried["skipped"]:
         to_stderr().print(
-            "There is nothing to try again: none ended so, or all were tried again before.",
+            "There is nothing to try again: none ended so, or all were tried again before.  Stopped ones are "
+            "tried again where they are named: `darkroom retry --outcome cancelled`.",
             style="bright_black",
         )
     for reason in sorted(retried["skipped"].keys() & _WAYS.keys()):

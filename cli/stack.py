@@ -53,6 +53,19 @@ def read(home: Path) -> RunningStack | None:
     return recorded
 
 
+def frozen(running: RunningStack) -> list[RunningChild]:
+    """Its children that somebody has stopped: they live, and do nothing."""
+    processes = [(child, find_process(child.pid, child.created_at)) for child in running.children]
+    return [child for child, process in processes if process is not None and _is_stopped(process)]
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
+
+
 def write(home: Path, running: RunningStack) -> None:
     """Record what runs.  Readable by the owner alone: the URLs hold passwords."""
     write_private(_file(home), json.dumps(asdict(running), indent=2) + "\n")
