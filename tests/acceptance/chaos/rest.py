@@ -47,6 +47,7 @@ class Person:
     did: Counter[str] = field(default_factory=Counter)
     _looked_at_s: float = 0.0
     _killed: set[int] = field(default_factory=set)
+    _named: set[int] = field(default_factory=set)
 
     def bring_to_rest(self, within_s: float) -> bool:
         """Whether every job has ended in time."""
@@ -77,9 +78,16 @@ class Person:
             self._killed.add(job.id)
 
     def _resolve(self, job: Row[Any]) -> None:
-        """What the vendor's own list shows is gone on with; else bought again or given up, by turns."""
+        """What the vendor's own list shows is gone on with; else bought again or given up, by turns.
+
+        A vendor that was told its own id and knows of nothing is not asked again: Black Forest Labs answers
+        at the host that took the request alone, and which that was is not in its list.
+        """
         found = self._at_the_vendor(job)
-        if found is not None:
+        if found is not None and job.id in self._named:
+            self._post(job, "resolve", {"how": "fail"})
+        elif found is not None:
+            self._named.add(job.id)
             self._post(job, "resolve", {"how": "found", "remote_id": found})
         else:
             self._post(job, "resolve", {"how": "resend" if job.id % 2 else "fail"})
