@@ -77,7 +77,7 @@ def _why_nobody_knows(session: Session, market: Market, job: Job, stops: Obstacl
     names = waiting.candidates_of(market, job)
     if not names:
         yield "Nobody who is on sells it to this job."
-    closed = waiting.why_it_waits(session, market, job)
+    closed = waiting.why_all_are_closed(stops.closures, market, job)
     if closed is not None:
         yield closed
     capacity = queries.capacity(session)

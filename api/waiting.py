@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from api.market import Market
 from models import closures, queries
 from models.candidates import candidates
+from models.closures import Closures
 from models.job import Job
 from models.lifecycle import OPEN_ATTEMPTS, Status
 
@@ -19,7 +20,12 @@ def why_it_waits(session: Session, market: Market, job: Job) -> str | None:
     # What is begun is gone on with: an open attempt passes every breaker and every pause.
     if any(attempt.state in OPEN_ATTEMPTS for attempt in queries.attempts(session, job.id)):
         return None
-    why = closures.read(session).why_all(candidates_of(market, job), job.model_slug)
+    return why_all_are_closed(closures.read(session), market, job)
+
+
+def why_all_are_closed(closed: Closures, market: Market, job: Job) -> str | None:
+    """The same of a job that waits for a new attempt, by what has been read already."""
+    why = closed.why_all(candidates_of(market, job), job.model_slug)
     return None if why is None else f"Waits: {why}."
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -20,6 +20,9 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 DEFAULT_MODEL = "black-forest-labs/flux-pro-1-1"
 ROUTES = [route.value for route in Route]
 ON_UNKNOWN = [policy.value for policy in OnUnknown]
+NAMED_MAX = 1000
+"""Ids in one command; more have something in common."""
+
 PRIORITY = click.IntRange(-PRIORITY_MAX, PRIORITY_MAX)
 _SPANS = f"{SPAN_MIN_S}s to {SPAN_MAX_S // 86400}d"
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -134,6 +137,20 @@ def read_span(value: str | None) -> float | None:
     if not SPAN_MIN_S <= seconds <= SPAN_MAX_S:
         raise click.BadParameter(f"takes a time from {_SPANS}; got {value!r}")
     return seconds
+
+
+def check_whom(names: Collection[str], said: Mapping[str, object]) -> None:
+    """Jobs are meant by their ids, or by what they have in common.
+
+    Raises:
+        click.UsageError: by both, by neither, or by too many ids.
+    """
+    if names and said:
+        raise click.UsageError("Give ids, or what the jobs have in common, not both.")
+    if not names and not said:
+        raise click.UsageError("Say which jobs: their ids, or what they have in common.")
+    if len(names) > NAMED_MAX:
+        raise click.UsageError(f"At most {NAMED_MAX:,} ids at a time; say what they have in common.")
 
 
 def read_words(value: str | None, kind: type[StrEnum]) -> list[str] | None:

@@ -10,11 +10,8 @@ from rich.text import Text
 
 from cli.client import Client
 from cli.documents import RetriedJobs
-from cli.options import json_option, opened
+from cli.options import check_whom, json_option, opened
 from cli.rendering import facts, plain, print_json, to_stderr, to_stdout
-
-NAMED_MAX = 1000
-"""Ids in one command; more have something in common."""
 
 MAY_HAVE_COST = "may_have_cost"
 _LEFT_OUT = {
@@ -104,12 +101,7 @@ def retry(
         "all": is_all or None,
     }
     said = {name: value for name, value in said.items() if value is not None}
-    if names and said:
-        raise click.UsageError("Give ids, or what the jobs have in common, not both.")
-    if not names and not said:
-        raise click.UsageError("Say which jobs: their ids, or what they have in common.")
-    if len(names) > NAMED_MAX:
-        raise click.UsageError(f"At most {NAMED_MAX:,} ids at a time; say what they have in common.")
+    check_whom(names, said)
     client = opened(ctx)
     if names:
         retried = client.retry_jobs({"ids": list(names), "even_if_paid": even_if_paid})

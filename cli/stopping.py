@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cli.client import Client
 from cli.documents import Stopped, StoppedJob
-from cli.options import PRIORITY, json_option, opened, read_words
+from cli.options import PRIORITY, check_whom, json_option, opened, read_words
 from cli.rendering import (
     NOTHING_BOUGHT,
     became,
@@ -25,9 +25,6 @@ from cli.rendering import (
     usd,
 )
 from models.lifecycle import Status, StopOutcome
-
-NAMED_MAX = 1000
-"""Ids in one command; more have something in common."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 Whom = dict[str, object]
@@ -138,12 +135,7 @@ def kill_campaign(ctx: click.Context, *, name: str, is_sure: bool, as_json: bool
 def _stop(
     ctx: click.Context, verb: str, names: tuple[str, ...], said: Whom, *, is_sure: bool, as_json: bool
 ) -> None:
-    if names and said:
-        raise click.UsageError("Give ids, or what the jobs have in common, not both.")
-    if not names and not said:
-        raise click.UsageError("Say which jobs: their ids, or what they have in common.")
-    if len(names) > NAMED_MAX:
-        raise click.UsageError(f"At most {NAMED_MAX:,} ids at a time; say what they have in common.")
+    check_whom(names, said)
     client = opened(ctx)
     if names:
         stopped = client.stop(verb, {"ids": list(names)})

@@ -92,8 +92,9 @@ def why_projects_wait(session: Session, project_ids: Collection[int], sold_by: S
 def _why_they_wait(closures: Closures, streams: Sequence[Stream], sold_by: Sellers) -> str | None:
     of_kinds = [kinds.read(word) for word in dict.fromkeys(stream.kind for stream in streams)]
     whys = [(kind.model_slug, closures.why_all(makers(kind, sold_by), kind.model_slug)) for kind in of_kinds]
-    if len({why for _, why in whys}) == 1:
-        [why] = {why for _, why in whys}
+    reasons = {why for _, why in whys}
+    if len(reasons) == 1:
+        [why] = reasons
         return None if why is None else f"Waits: {why}."
     told = dict.fromkeys(
         f"What may go nowhere else of {slug} waits: {why}." for slug, why in whys if why is not None

@@ -210,11 +210,11 @@ def bound_usd(
     highest = highest_costs(session) if is_asked else {}
 
     def cost_usd(use: Use) -> Decimal | None:
+        if not use.unpriced:
+            return use.reserved_usd
         offer = (use.provider, use.model_slug)
         told_usd = told_price(rows, offer)
         price_usd = highest.get(offer) if told_usd is None else told_usd
-        if not use.unpriced:
-            return use.reserved_usd
         return None if price_usd is None else use.reserved_usd + use.unpriced * price_usd
 
     return {scope: _sum([cost_usd(use) for use in uses]) for scope, uses in mine.items()}

@@ -69,5 +69,5 @@ def read(session: Session, streams: Collection[Stream], sold_by: Sellers) -> Obs
     projects, campaigns = {one.project_id for one in streams}, {one.campaign_id for one in streams} - {0}
     # After what is in use, as `limits.terms` asks for.
     terms = limits.terms(session, projects, campaigns)
-    bound_usd = limits.bound_usd(session, used, terms, limits.limits(session))
-    return Obstacles(terms, bound_usd, closures.read(session), sold_by)
+    closed = closures.read(session)
+    return Obstacles(terms, limits.bound_usd(session, used, terms, closed.limits), closed, sold_by)
