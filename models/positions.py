@@ -16,7 +16,7 @@ from models.job import Job
 from models.lane import Lane
 from models.obstacles import Obstacles
 from models.scopes import campaign_scope, project_scope
-from models.turns import READY, Stream, read_in_order, streams
+from models.turns import OF_STREAM, Stream, read_in_order, streams
 
 MOST_COUNTED = 10_000
 """Jobs counted in a job's own lane, and again in all others together."""
@@ -56,11 +56,6 @@ class _Others:
 _WANTED = (
     "unnest(:projects, :campaigns, :priorities, :kinds) AS wanted (project_id, campaign_id, priority, kind)"
 )
-_OF_STREAM = f"""
-    FROM jobs
-    WHERE {READY}
-        AND jobs.project_id = wanted.project_id AND coalesce(jobs.campaign_id, 0) = wanted.campaign_id
-        AND jobs.priority = wanted.priority AND jobs.kind = wanted.kind"""
 _ARRAYS: tuple[BindParameter[Any], ...] = (
     *(bindparam(name, type_=ARRAY(BigInteger)) for name in ("projects", "campaigns")),
     bindparam("priorities", type_=ARRAY(Integer)),
@@ -69,13 +64,13 @@ _ARRAYS: tuple[BindParameter[Any], ...] = (
 _BEFORE = text(f"""
 SELECT count(*) FROM (
     SELECT 1 FROM {_WANTED} CROSS JOIN LATERAL (
-        SELECT 1 {_OF_STREAM} AND jobs.id < :job_id LIMIT :most
+        SELECT 1 {OF_STREAM} AND jobs.id < :job_id LIMIT :most
     ) AS before
     LIMIT :most
 ) AS counted
 """).bindparams(*_ARRAYS)  # noqa: S608 - constants
 _EACH = text(f"""
-SELECT (SELECT count(*) FROM (SELECT 1 {_OF_STREAM} LIMIT :most) AS counted)
+SELECT (SELECT count(*) FROM (SELECT 1 {OF_STREAM} LIMIT :most) AS counted)
 FROM unnest(:projects, :campaigns, :priorities, :kinds)
     WITH ORDINALITY AS wanted (project_id, campaign_id, priority, kind, number)
 ORDER BY wanted.number

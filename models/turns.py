@@ -34,7 +34,12 @@ _WAITS = """
     jobs.dispatched_at IS NULL AND jobs.outcome IS NULL AND jobs.held_at IS NULL
     AND jobs.kill_requested_at IS NULL AND jobs.is_due"""
 _INNOCENT = f"{_WAITS} AND jobs.worker_deaths < {SUSPECT_DEATHS}"
-READY = f"{_INNOCENT} AND jobs.open_provider IS NULL"
+_READY = f"{_INNOCENT} AND jobs.open_provider IS NULL"
+OF_STREAM = f"""
+    FROM jobs
+    WHERE {_READY}
+        AND jobs.project_id = wanted.project_id AND coalesce(jobs.campaign_id, 0) = wanted.campaign_id
+        AND jobs.priority = wanted.priority AND jobs.kind = wanted.kind"""
 _FACTS = """
     jobs.id, jobs.project_id, coalesce(jobs.campaign_id, 0) AS campaign_id, jobs.priority, jobs.kind,
     jobs.model_slug, jobs.wanted_providers, jobs.route, jobs.excluded, jobs.open_provider, jobs.parameters,
@@ -113,7 +118,7 @@ def make_due(session: Session) -> None:
 
 
 def _first(what: str, where: str, order: str) -> str:
-    return f"SELECT {what} FROM jobs WHERE {READY} {where} ORDER BY {order} LIMIT 1"  # noqa: S608
+    return f"SELECT {what} FROM jobs WHERE {_READY} {where} ORDER BY {order} LIMIT 1"  # noqa: S608
 
 
 _HEAD = "coalesce(jobs.campaign_id, 0) AS campaign_id, jobs.priority, jobs.kind, jobs.id, jobs.run_at"
@@ -202,11 +207,7 @@ SELECT found.*
 FROM unnest(:projects, :campaigns, :priorities, :kinds, :after, :most)
     AS wanted (project_id, campaign_id, priority, kind, after, most)
 CROSS JOIN LATERAL (
-    SELECT {_FACTS}
-    FROM jobs
-    WHERE {READY}
-        AND jobs.project_id = wanted.project_id AND coalesce(jobs.campaign_id, 0) = wanted.campaign_id
-        AND jobs.priority = wanted.priority AND jobs.kind = wanted.kind AND jobs.id > wanted.after
+    SELECT {_FACTS} {OF_STREAM} AND jobs.id > wanted.after
     ORDER BY jobs.id
     LIMIT wanted.most
 ) AS found
