@@ -288,7 +288,7 @@ def test_by_latency_the_offer_is_taken_that_was_fastest_lately(bench, database, 
             transitions.start_postprocess(session, claim, attempt_id)
             transitions.succeed(session, claim, attempt_id, [], Cost(None, is_estimate=False))
             attempt = session.get_one(Attempt, attempt_id)
-            attempt.intended_at = attempt.intended_at - timedelta(seconds=took)
+            attempt.intended_at = attempt.finished_at - timedelta(seconds=took)
     with database.transaction() as session:
         measured = queries.latencies(session)
     enqueue(route=Route.LATENCY)
