@@ -3,7 +3,21 @@
 from alembic import context
 
 # Every record, so that the metadata is whole.
-from models import attempt, breaker, campaign, event, job, lane, limit, output, project, worker  # noqa: F401
+from models import (  # noqa: F401
+    attempt,
+    breaker,
+    campaign,
+    delivery,
+    event,
+    file,
+    job,
+    lane,
+    limit,
+    output,
+    project,
+    webhook,
+    worker,
+)
 from models.base import Base
 
 

@@ -56,6 +56,7 @@ class Attempt(Base):
     # reserved, since it may have cost that.  A trigger adds it to the project and the campaign.
     settled_usd: Mapped[Usd] = mapped_column(Computed(SETTLED, persisted=True))
     request_id: Mapped[str | None]  # the provider's own, for its support
+    log: Mapped[str | None]  # what the provider said while it worked, its last lines
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]
     intended_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -114,6 +114,16 @@ class Job(Base):
             unique=True,
             postgresql_where="campaign_id IS NOT NULL",
         ),
+        # Money: asked twice under one key, it is one job.
+        Index(
+            "uq_jobs_idempotency_key",
+            "project_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_where="idempotency_key IS NOT NULL",
+        ),
+        # list: the jobs that bear a tag
+        Index("ix_jobs_tags", "tags", postgresql_using="gin", postgresql_where="tags IS NOT NULL"),
         # Money: asked to retry twice, it is retried once.
         Index("uq_jobs_retry_of", "retry_of", unique=True, postgresql_where="retry_of IS NOT NULL"),
     )
@@ -124,10 +134,15 @@ class Job(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
     campaign_id: Mapped[int | None] = mapped_column(ForeignKey("campaigns.id"))
     custom_id: Mapped[str | None]  # the caller's name for a row of a campaign
+    idempotency_key: Mapped[str | None]  # the caller's name for the request that queued it
+    request_sha256: Mapped[str | None]  # hex, of that request: the same key with another body is refused
+    tags: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
 
     model_slug: Mapped[str]
     parameters: Mapped[dict[str, Any]]  # validated, defaults applied, the seed resolved
-    callback_url: Mapped[str | None]
+    callback_url: Mapped[str | None]  # told in Wiro's words when the job ends
+    webhook_url: Mapped[str | None]  # told in Standard Webhooks' words, signed with the project's secret
+    webhook_events: Mapped[list[str] | None] = mapped_column(ARRAY(Text))  # which of them; None for all
     wanted_providers: Mapped[list[str] | None] = mapped_column(ARRAY(Text))  # no others, best first
     route: Mapped[Route] = mapped_column(server_default=Route.ORDER.value)
     on_unknown: Mapped[OnUnknown] = mapped_column(server_default=OnUnknown.HOLD.value)

@@ -35,6 +35,7 @@ class Project(Base):
         CheckConstraint(one_of("auth", AuthMode), name="auth"),
         CheckConstraint("weight > 0", name="weight"),
         CheckConstraint("max_in_flight > 0", name="max_in_flight"),
+        CheckConstraint("requests_per_minute > 0", name="requests_per_minute"),
         CheckConstraint("budget_usd >= 0", name="budget_usd"),
         CheckConstraint("keep_jobs_days > 0", name="keep_jobs_days"),
         CheckConstraint("keep_events_days > 0", name="keep_events_days"),
@@ -50,6 +51,8 @@ class Project(Base):
 
     weight: Mapped[int] = mapped_column(server_default="1")  # turns it gets for each turn of a project of 1
     max_in_flight: Mapped[int | None]  # jobs at a time; None for any number
+    requests_per_minute: Mapped[int | None]  # of its callers; None for any number
+    webhook_secret: Mapped[str | None]  # `whsec_...`, for the webhooks of single jobs; made when first needed
     paused_at: Mapped[datetime | None]  # since then none of its jobs is dispatched
     halted_until: Mapped[datetime | None]  # nor before: many of them are just being stopped
     budget_usd: Mapped[Usd | None]  # what it may spend in all; None for any sum

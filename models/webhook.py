@@ -1,0 +1,31 @@
+"""An address that a project wants to be told at."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, Text, func
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, Id
+
+
+class Webhook(Base):
+    """One receiver of a project's events, signed to as Standard Webhooks say."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = (
+        # who is to be told when a job of this project ends
+        Index("ix_webhooks_of_project", "project_id", postgresql_where="deleted_at IS NULL"),
+    )
+
+    id: Mapped[Id]
+    uuid: Mapped[UUID] = mapped_column(unique=True, server_default=func.gen_random_uuid())
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    url: Mapped[str]
+    secret: Mapped[str]  # `whsec_...`; stored as it is, since every message is signed with it
+    events: Mapped[list[str] | None] = mapped_column(ARRAY(Text))  # which ones; None for all
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    disabled_at: Mapped[datetime | None]  # nothing is sent since then, and nothing is owed
+    disabled_why: Mapped[str | None]
+    deleted_at: Mapped[datetime | None]  # its deliveries stay readable
