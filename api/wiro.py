@@ -1,7 +1,7 @@
 """Wiro's API, so that its clients work when only their base URL changes.
 
-Run, Detail, Cancel and Kill.  The shapes and sentences are in `wiro_shapes`; paths are
-written exactly so, errors come with HTTP 200, and a project sees only its own.
+Run, Detail, List, Cancel and Kill.  The shapes and sentences are in `wiro_shapes`; paths
+are written exactly so, errors come with HTTP 200, and a project sees only its own.
 """
 
 import dataclasses
@@ -11,19 +11,17 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from sqlalchemy.orm import Session
 
-from api import stopping, wiro_shapes
+import catalogue
+from api import stopping, wiro_asking, wiro_shapes, wiro_tasks
 from api.dependencies import Services, ServicesOf, WiroBody, WiroProject
 from api.errors import WiroRefusal
 from api.market import NotExpressible, NotSold
 from api.names import job_called
 from api.ordering import new_job
-from api.wiro_shapes import Shape
 from catalogue import InvalidInput, UnknownModel
 from models import queries, transitions
 from models.errors import NotFound
-from models.job import Job
 from models.lifecycle import Outcome
 from models.transitions import NewJob
 
@@ -49,6 +47,10 @@ _RUN_BODY = _json_body(
     {"prompt": "A paper boat in a puddle after the rain.", "aspectRatio": "16:9", "seed": "42"}
 )
 _TASK_BODY = _json_body({"taskid": "2221"})
+_LIST_BODY = _json_body({"type": "model", "sort": "id", "order": "DESC", "start": "0", "limit": "20"})
+
+_SORTS = ("id", "time", "createtime")
+"""All of them the same here: numbers are given in the order of creation."""
 
 
 # --- doors -----------------------------------------------------------------------------------------
@@ -80,10 +82,27 @@ def detail(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONRe
     name = _task_name(body)
     try:
         with services.database.transaction() as session:
-            shown = _shown(services, session, job_called(session, project.id, name))
+            [shown] = wiro_tasks.shown(services, session, [job_called(session, project.id, name)])
     except NotFound as exc:
         raise _no_task() from exc
     return JSONResponse(wiro_shapes.detailed(shown))
+
+
+@router.post("/Task/List", summary="List tasks", openapi_extra=_LIST_BODY)
+def list_tasks(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
+    """The project's tasks as Detail shows them, newest first, `start` and `limit` of `total`.
+
+    `order` may be `ASC`, `limit` at most 100, `modelName` a part of a model's slug.  Every
+    task here is of `type` "model".
+    """
+    page = wiro_asking.page(body)
+    wiro_asking.word(body, "sort", _SORTS)
+    slug_part = catalogue.spelt_as_slug(wiro_asking.text(body, "modelName"))
+    if wiro_asking.text(body, "type") not in {"", "model"}:
+        return JSONResponse(wiro_shapes.listed([], 0))
+    with services.database.transaction() as session:
+        found = wiro_tasks.listed(services, session, project.id, slug_part, page)
+    return JSONResponse(wiro_shapes.listed(found.tasks, found.total))
 
 
 @router.post("/Task/Cancel", summary="Cancel a task that waits", openapi_extra=_TASK_BODY)
@@ -147,20 +166,5 @@ def _no_task() -> WiroRefusal:
 
 def _stopped(services: Services, job_id: int) -> JSONResponse:
     with services.database.transaction() as session:
-        shown = _shown(services, session, queries.job(session, job_id))
+        [shown] = wiro_tasks.shown(services, session, [queries.job(session, job_id)])
     return JSONResponse(wiro_shapes.stopped(shown))
-
-
-def _shown(services: Services, session: Session, job: Job) -> Shape:
-    """The task object of one job."""
-    try:
-        categories = services.market.catalogue.find(job.model_slug).categories
-    except UnknownModel:  # the job is older than the model's removal from the catalogue
-        categories = ()
-    return wiro_shapes.task(
-        job,
-        queries.trail(session, job.id),
-        queries.outputs(session, job.id),
-        categories,
-        services.public_url,
-    )

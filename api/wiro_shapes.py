@@ -7,6 +7,7 @@ in it.  The sentences are those of github.com/wiroai/Wiro-Docs
 markdown/error-reference.md @49e7c86, spelling included, because clients compare them.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -17,7 +18,7 @@ from uuid import uuid5
 from pydantic import JsonValue
 
 from api import inputs
-from catalogue import Problem, ProblemKind
+from catalogue import ModelSpec, Problem, ProblemKind
 from models.event import JobEvent
 from models.job import Job
 from models.lifecycle import Outcome, Status
@@ -54,6 +55,11 @@ def started(job_id: int, socket_token: str) -> Shape:
 def detailed(shown: Shape) -> Shape:
     """The answer to Task/Detail."""
     return {"total": "1", "errors": [], "tasklist": [shown], "result": True}
+
+
+def listed(shown: Sequence[Shape], total: int) -> Shape:
+    """The answer to Task/List: as Detail's, of several."""
+    return {"total": str(total), "errors": [], "tasklist": list(shown), "result": True}
 
 
 def stopped(shown: Shape) -> Shape:
@@ -121,20 +127,25 @@ def task(
     job: Job,
     trail: Sequence[JobEvent],
     outputs: Sequence[Output],
-    categories: Sequence[str],
+    spec: ModelSpec | None,
     public_url: str,
 ) -> Shape:
     """A job as Wiro's full task object, in the order of its sample.
+
+    The last three fields are in no sample of its pages but in its newer documents, and its
+    MCP server reads them (github.com/wiroai/Wiro-Docs markdown/tasks.md @49e7c86).
 
     Args:
         job: the job.
         trail: its events in order; of a status it had twice, the last counts.
         outputs: its files.
-        categories: those of its model.
+        spec: its model; None when it has left the catalogue.
         public_url: what callers see in front of `/v1/File/...`, without a final slash.
     """
     at = {event.status: event.at for event in trail}
     elapsed_s = _elapsed_s(job, at)
+    categories = () if spec is None else spec.categories
+    owner, _, name = job.model_slug.partition("/")
     cost_usd = job.cost_usd or Decimal(0)  # Wiro has no word for "unknown"; the native API says null
     return {
         "id": str(job.id),
@@ -152,7 +163,7 @@ def task(
         "totalcost": _money(cost_usd),
         "guestid": None,
         "projectid": str(job.project_id),
-        "modelid": "0",  # Wiro's number of a model; ours have names
+        "modelid": model_number(job.model_slug),
         "description": "",
         "basemodelid": "0",
         "runtype": "model",
@@ -172,7 +183,15 @@ def task(
         "categories": json.dumps(list(categories), ensure_ascii=False, separators=(",", ":")),
         "outputs": [_output(job, stored, public_url) for stored in outputs],
         "size": str(sum(stored.size_bytes for stored in outputs)),
+        "modeldescription": "" if spec is None else spec.description,
+        "modelslugowner": owner,
+        "modelslugproject": name,
     }
+
+
+def model_number(slug: str) -> str:
+    """Wiro numbers its models; ours have names, of which this is made: the same wherever Darkroom runs."""
+    return str(int.from_bytes(hashlib.sha256(slug.encode()).digest()[:4]))
 
 
 def file_url(public_url: str, stored: Output) -> str:

@@ -16,7 +16,7 @@ from catalogue.errors import (
     ProblemKind,
     UnknownModel,
 )
-from catalogue.finding import Catalogue
+from catalogue.finding import Catalogue, spelt_as_slug
 from catalogue.inputs import Holds, InputSpec, Option
 from catalogue.loading import load
 from catalogue.mapping import Told, ToldImages, exclusions, translate
@@ -48,6 +48,7 @@ __all__ = [
     "UnknownModel",
     "exclusions",
     "load",
+    "spelt_as_slug",
     "translate",
     "validate",
 ]

@@ -34,7 +34,7 @@ class Catalogue:
         Raises:
             UnknownModel: none or several models have it.
         """
-        wanted = _spelt_as_slug(name)
+        wanted = spelt_as_slug(name)
         found = [spec for spec in self.models if wanted in {spec.slug, spec.name}]
         if len(found) == 1:
             return found[0]
@@ -57,5 +57,6 @@ class Catalogue:
         )
 
 
-def _spelt_as_slug(name: str) -> str:
+def spelt_as_slug(name: str) -> str:
+    """A name as slugs are written: lower case, hyphens for dots, blanks and underscores."""
     return name.strip().lower().translate(_SPELLING)

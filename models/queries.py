@@ -218,6 +218,15 @@ def trail(session: Session, job_id: int) -> Sequence[JobEvent]:
     return session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.seq)).all()
 
 
+def trails(session: Session, job_ids: Collection[int]) -> dict[int, list[JobEvent]]:
+    """Every status each job has had, in order, by the job's number."""
+    found: dict[int, list[JobEvent]] = {job_id: [] for job_id in job_ids}
+    events = select(JobEvent).where(JobEvent.job_id.in_(job_ids)).order_by(JobEvent.job_id, JobEvent.seq)
+    for event in session.scalars(events):
+        found[event.job_id].append(event)
+    return found
+
+
 def attempts(session: Session, job_id: int) -> Sequence[Attempt]:
     """The job's submissions, in order."""
     return session.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)).all()
@@ -237,6 +246,15 @@ def counted_attempts(session: Session, job_id: int) -> int:
 def outputs(session: Session, job_id: int) -> Sequence[Output]:
     """The job's files, in order."""
     return session.scalars(select(Output).where(Output.job_id == job_id).order_by(Output.position)).all()
+
+
+def outputs_of(session: Session, job_ids: Collection[int]) -> dict[int, list[Output]]:
+    """The files of each job, in order, by the job's number."""
+    found: dict[int, list[Output]] = {job_id: [] for job_id in job_ids}
+    stored = select(Output).where(Output.job_id.in_(job_ids)).order_by(Output.job_id, Output.position)
+    for output in session.scalars(stored):
+        found[output.job_id].append(output)
+    return found
 
 
 def output_by_access_key(session: Session, access_key: str) -> Output | None:

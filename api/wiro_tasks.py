@@ -1,0 +1,48 @@
+"""Jobs as Wiro's task objects, any number of them by the same few statements."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from api import wiro_shapes
+from api.dependencies import Services
+from api.wiro_asking import Page
+from api.wiro_shapes import Shape
+from models import queries
+from models.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of a project's tasks, and how many there are on all pages."""
+
+    tasks: list[Shape]
+    total: int
+
+
+def shown(services: Services, session: Session, jobs: Sequence[Job]) -> list[Shape]:
+    """The task object of each job, in their order."""
+    ids = [job.id for job in jobs]
+    trails = queries.trails(session, ids)
+    outputs = queries.outputs_of(session, ids)
+    specs = {spec.slug: spec for spec in services.market.catalogue.models}
+    return [
+        wiro_shapes.task(job, trails[job.id], outputs[job.id], specs.get(job.model_slug), services.public_url)
+        for job in jobs
+    ]
+
+
+def listed(services: Services, session: Session, project_id: int, slug_part: str, page: Page) -> Listed:
+    """A project's tasks of the models whose slug has this part, all with an empty one."""
+    wanted = _is_of(project_id, slug_part)
+    order = Job.id.desc() if page.is_descending else Job.id.asc()
+    jobs = session.scalars(select(Job).where(*wanted).order_by(order).offset(page.start).limit(page.limit))
+    total = session.execute(select(func.count()).select_from(Job).where(*wanted)).scalar_one()
+    return Listed(shown(services, session, jobs.all()), total)
+
+
+def _is_of(project_id: int, slug_part: str) -> list[ColumnElement[bool]]:
+    of_model = [Job.model_slug.contains(slug_part, autoescape=True)] if slug_part else []
+    return [Job.project_id == project_id, *of_model]
