@@ -6,7 +6,6 @@ response has been made, and a caller must not be told of a job that the
 commit then refuses.  What is said to the queue is said after that block.
 """
 
-import json
 import logging
 import threading
 from collections.abc import Callable
@@ -20,11 +19,12 @@ import broker
 import catalogue
 import providers
 import storage
-from api import authentication, wiro_shapes
+from api import authentication
 from api.authentication import Credentials, NotAuthorized
 from api.bell import Bell
 from api.errors import Problem, WiroRefusal
 from api.market import Market
+from api.wiro_body import wiro_body
 from broker import Broker
 from models import queries
 from models.lifecycle import OnUnknown, Route
@@ -187,33 +187,4 @@ def _note_refusal(exc: NotAuthorized) -> None:
 
 # --- what Wiro's clients send ----------------------------------------------------------------------
 
-
-async def wiro_body(request: Request) -> dict[str, object]:
-    """The JSON object that was sent, whatever its Content-Type says; none is an empty one.
-
-    Wiro's documents send JSON under `multipart/form-data`.
-
-    Raises:
-        WiroRefusal: the body is not a JSON object.
-    """
-    sent = await request.body()
-    try:
-        body = json.loads(sent, parse_constant=_refuse_constant) if sent.strip() else {}
-    except (ValueError, RecursionError) as exc:  # ValueError: also bad UTF-8 and integers of kilometres
-        raise _not_json(request) from exc
-    if not isinstance(body, dict):
-        raise _not_json(request)
-    return body
-
-
 WiroBody = Annotated[dict[str, object], Depends(wiro_body)]
-
-
-def _not_json(request: Request) -> WiroRefusal:
-    essence = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    hint = "Form fields and files are not taken yet: send" if "form" in essence else "Send"
-    return WiroRefusal((0, wiro_shapes.INVALID_BODY), (0, f"{hint} the parameters as one JSON object."))
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")

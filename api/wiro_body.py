@@ -1,0 +1,124 @@
+"""What Wiro's clients send, in whatever way they send it.
+
+JSON, a form with files, or a urlencoded one.  Wiro's documents announce JSON as
+`multipart/form-data` without a boundary, and `curl -d` announces it as urlencoded:
+so what begins as a JSON object is one, whatever its Content-Type says.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import ExitStack
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from python_multipart.multipart import parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from api import wiro_shapes
+from api.errors import WiroRefusal
+from api.multipart import PARTS_MAX, BadForm, FormReader
+
+MULTIPART = "multipart/form-data"
+URLENCODED = "application/x-www-form-urlencoded"
+
+_QUICK_BYTES = 64 * 1024
+"""A body up to this length is read in less time than it takes to hand it to a thread."""
+
+
+async def wiro_body(request: Request) -> AsyncIterator[dict[str, object]]:
+    """The fields of a body by their names; of no body, none.
+
+    A field that was sent several times is the list of its values, in their order.
+    A file is an `api.multipart.SentFile` until the request is answered.
+
+    Raises:
+        WiroRefusal: it is neither a JSON object nor a form; nothing of it was kept.
+    """
+    with ExitStack() as files:
+        try:
+            fields = await _fields(request, files)
+        except BadForm as exc:
+            raise _unreadable(str(exc)) from exc
+        except ClientDisconnect as exc:
+            raise _unreadable("The body broke off.") from exc
+        yield fields
+
+
+async def _fields(request: Request, files: ExitStack) -> dict[str, object]:
+    """The body's fields; `files` is given what is to be closed when nobody needs it any more."""
+    essence, boundary = _announced(request.headers.get("content-type", ""))
+    if boundary is None:
+        return await _whole_body(request, essence)
+    reader = FormReader(boundary)
+    files.callback(reader.close)
+    async for piece in request.stream():
+        await run_in_threadpool(reader.feed, piece)
+    return by_name(reader.finish())
+
+
+def by_name(fields: Iterable[tuple[str, object]]) -> dict[str, object]:
+    """The fields by name; what has a name in common becomes a list."""
+    values: dict[str, list[object]] = {}
+    for name, value in fields:
+        values.setdefault(name, []).append(value)
+    return {name: sent if len(sent) > 1 else sent[0] for name, sent in values.items()}
+
+
+def _announced(content_type: str) -> tuple[str, bytes | None]:
+    """The kind of body that is announced, and the boundary between its parts."""
+    essence = content_type.partition(";")[0].strip().lower()
+    if essence != MULTIPART:
+        return essence, None
+    return essence, parse_options_header(content_type)[1].get(b"boundary") or None
+
+
+async def _whole_body(request: Request, essence: str) -> dict[str, object]:
+    sent = await request.body()
+    if len(sent) <= _QUICK_BYTES:
+        return _read(sent, essence)
+    return await run_in_threadpool(_read, sent, essence)
+
+
+def _read(sent: bytes, essence: str) -> dict[str, object]:
+    begins = sent.lstrip()[:1]
+    if not begins:
+        return {}
+    if essence == URLENCODED and begins not in {b"{", b"["}:
+        return _urlencoded(sent)
+    if essence == MULTIPART and begins == b"-":
+        raise BadForm(f"{MULTIPART} needs a boundary in its Content-Type: leave that header to your client.")
+    return _json_object(sent)
+
+
+def _urlencoded(sent: bytes) -> dict[str, object]:
+    try:
+        text = sent.decode()
+        fields = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=PARTS_MAX)
+    except UnicodeDecodeError as exc:
+        raise BadForm("The form is not UTF-8.") from exc
+    except ValueError as exc:
+        raise BadForm(f"A form takes at most {PARTS_MAX} fields.") from exc
+    return by_name(fields)
+
+
+def _json_object(sent: bytes) -> dict[str, object]:
+    try:
+        body = json.loads(sent, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as exc:  # ValueError: also bad UTF-8 and integers of kilometres
+        raise _not_an_object() from exc
+    if not isinstance(body, Mapping):
+        raise _not_an_object()
+    return dict(body)
+
+
+def _not_an_object() -> BadForm:
+    return BadForm("Send the parameters as one JSON object, or as a form.")
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unreadable(why: str) -> WiroRefusal:
+    return WiroRefusal((0, wiro_shapes.INVALID_BODY), (0, why))
