@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from api import wiro_shapes
+from shapes import wiro as wiro_shapes
 from storage import StorageError
 
 WIRO_PREFIX = "/v1/"

@@ -20,7 +20,6 @@ PIXELS_MAX = 64 * 1000 * 1000
 """Of one picture: whoever opens it later unpacks it, and a small file may unpack to more than there is."""
 
 _SUFFIXES = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
-_SHOWN_DIGITS = 12
 
 
 class _NoPicture(ValueError):
@@ -70,20 +69,6 @@ def keep(storage: Storage, spec: ModelSpec, parameters: Mapping[str, JsonValue])
     for picture in pictures:
         storage.put(picture.key, picture.content)
     return kept
-
-
-def shown(parameters: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """The parameters as answers have them: a stored picture by the beginning of its name."""
-    return {name: _shown(value) for name, value in parameters.items()}
-
-
-def _shown(value: JsonValue) -> JsonValue:
-    if isinstance(value, list):
-        return [_shown(item) for item in value]
-    if isinstance(value, str) and value.startswith(f"{STORED}inputs/"):
-        name, _, suffix = value.rpartition("/")[2].partition(".")
-        return f"{STORED}{name[:_SHOWN_DIGITS]}….{suffix}"
-    return value
 
 
 def _read(reference: str) -> str | _Picture:

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from api import inputs
 from api.dependencies import Services
 from api.schemas import (
     AttemptAnswer,
@@ -19,12 +18,13 @@ from api.schemas import (
     QueueAnswer,
     plain_usd,
 )
-from api.wiro_shapes import file_url
 from catalogue import UnknownModel
 from models.attempt import Attempt
 from models.event import JobEvent
 from models.job import Job
 from models.output import Output
+from shapes import parameters
+from shapes.wiro import file_url
 
 VENDOR_ID_KEYS = ("taskid", "id", "task_uuid")
 """Where the tickets of the vendors have the id by which a request is known there."""
@@ -95,7 +95,7 @@ def _job_fields(services: Services, job: Job, around: Setting) -> dict[str, Any]
         "model": job.model_slug,
         "status": job.status,
         "outcome": job.outcome,
-        "parameters": inputs.shown(job.parameters),
+        "parameters": parameters.shown(job.parameters),
         "provider": provider,
         "providers": job.wanted_providers,
         "route": job.route,

@@ -1,6 +1,6 @@
 """Wiro's API, so that its clients work when only their base URL changes.
 
-Run, Detail, List, Cancel and Kill.  The shapes and sentences are in `wiro_shapes`; paths
+Run, Detail, List, Cancel and Kill.  The shapes and sentences are in `shapes.wiro`; paths
 are written exactly so, errors come with HTTP 200, and a project sees only its own.
 """
 
@@ -13,7 +13,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 import catalogue
-from api import stopping, wiro_asking, wiro_shapes, wiro_tasks
+from api import stopping, wiro_asking, wiro_tasks
 from api.dependencies import Services, ServicesOf, WiroBody, WiroProject
 from api.errors import WiroRefusal
 from api.market import NotExpressible, NotSold
@@ -24,6 +24,7 @@ from models import queries, transitions
 from models.errors import NotFound
 from models.lifecycle import Outcome
 from models.transitions import NewJob
+from shapes import wiro as wiro_shapes
 
 CALLBACK_URL = "callbackUrl"
 OF_THE_RUN = frozenset({CALLBACK_URL, "projectid"})

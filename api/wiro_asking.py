@@ -8,8 +8,8 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from api import wiro_shapes
 from api.errors import WiroRefusal
+from shapes import wiro as wiro_shapes
 
 START_MAX = 10**15
 LIMIT_MAX = 100

@@ -15,9 +15,9 @@ from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from api import wiro_shapes
 from api.errors import WiroRefusal
 from api.multipart import PARTS_MAX, BadForm, FormReader
+from shapes import wiro as wiro_shapes
 
 MULTIPART = "multipart/form-data"
 URLENCODED = "application/x-www-form-urlencoded"

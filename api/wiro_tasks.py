@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from api import wiro_shapes
 from api.dependencies import Services
 from api.wiro_asking import Page
-from api.wiro_shapes import Shape
-from models import queries
 from models.job import Job
+from shapes import gathering
+from shapes.wiro import Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +23,7 @@ class Listed:
 
 def shown(services: Services, session: Session, jobs: Sequence[Job]) -> list[Shape]:
     """The task object of each job, in their order."""
-    ids = [job.id for job in jobs]
-    trails = queries.trails(session, ids)
-    outputs = queries.outputs_of(session, ids)
-    specs = {spec.slug: spec for spec in services.market.catalogue.models}
-    return [
-        wiro_shapes.task(job, trails[job.id], outputs[job.id], specs.get(job.model_slug), services.public_url)
-        for job in jobs
-    ]
+    return gathering.wiro_tasks(session, services.market.catalogue, services.public_url, jobs)
 
 
 def listed(services: Services, session: Session, project_id: int, slug_part: str, page: Page) -> Listed:

@@ -25,6 +25,8 @@ MAY_IMPORT = {
     # the outside: knows neither the queue nor the database
     "providers": {"httpcore", "httpx", "pydantic", "PIL", "torch", "diffusers"},
     "storage": {"httpx", "boto3", "botocore"},
+    # our records in the words of the outside: knows neither doors nor queue
+    "shapes": {"catalogue", "models", "pydantic", "sqlalchemy"},
     # configuration, log lines and the queue
     "logs": set(),
     "settings": {"dotenv", "pydantic", "pydantic_settings", "platformdirs"},
@@ -33,9 +35,11 @@ MAY_IMPORT = {
     "client": {"httpx"},
     # the edges: may know everything inward, never each other
     "api": INWARD
+    | {"shapes"}
     | {"fastapi", "starlette", "pydantic", "sqlalchemy", "redis", "PIL"}
     | {"anyio", "limits", "python_multipart"},
     "workers": INWARD
+    | {"shapes"}
     | {"celery", "kombu", "gevent", "sqlalchemy", "httpx", "redis", "PIL", "standardwebhooks"},
     # `darkroom up` and `darkroom admin migrate` bring a database up to date, so it knows migrations;
     # it starts api and workers as processes, so it knows neither

@@ -7,8 +7,6 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from api import inputs
-
 FLEX = "black-forest-labs/flux-2-flex"
 FILL = "black-forest-labs/flux-1-fill-dev"
 
@@ -155,7 +153,3 @@ def test_a_few_large_pictures_fit_into_one_request(send):
     answer = send(inputImage=pictures)
 
     assert answer.status_code == 202
-
-
-def test_only_pictures_of_ours_are_shortened():
-    assert inputs.shown({"prompt": "stored:x", "seed": 1}) == {"prompt": "stored:x", "seed": 1}

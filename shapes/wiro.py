@@ -17,12 +17,12 @@ from uuid import uuid5
 
 from pydantic import JsonValue
 
-from api import inputs
 from catalogue import ModelSpec, Problem, ProblemKind
 from models.event import JobEvent
 from models.job import Job
 from models.lifecycle import Outcome, Status
 from models.output import Output
+from shapes import parameters
 
 Shape = dict[str, object]
 """One JSON object, ready to be written."""
@@ -152,7 +152,7 @@ def task(
         "uuid": str(job.uuid),
         "name": "",
         "socketaccesstoken": job.socket_token,
-        "parameters": {name: _as_sent(value) for name, value in inputs.shown(job.parameters).items()},
+        "parameters": {name: _as_sent(value) for name, value in parameters.shown(job.parameters).items()},
         "debugoutput": "",
         "debugerror": job.error_message or "",
         "starttime": _unix(at.get(Status.START)),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.wiro_shapes import callback_url
+from shapes.wiro import callback_url
 
 
 @pytest.mark.parametrize("sent", ["http://a.example", "https://a.example:8443/hook?x=1", "http://[::1]/x"])

@@ -1,0 +1,22 @@
+"""What shapes are made of, read from Postgres: for any number of jobs by the same few statements."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from catalogue import Catalogue
+from models import queries
+from models.job import Job
+from shapes import wiro
+from shapes.wiro import Shape
+
+
+def wiro_tasks(session: Session, catalogue: Catalogue, public_url: str, jobs: Sequence[Job]) -> list[Shape]:
+    """Wiro's task object of each job as it is now, in their order."""
+    ids = [job.id for job in jobs]
+    trails = queries.trails(session, ids)
+    outputs = queries.outputs_of(session, ids)
+    specs = {spec.slug: spec for spec in catalogue.models}
+    return [
+        wiro.task(job, trails[job.id], outputs[job.id], specs.get(job.model_slug), public_url) for job in jobs
+    ]
