@@ -19,7 +19,7 @@ from api.affording import why_not_afforded
 from api.dependencies import NativeProject, Services, ServicesOf
 from api.errors import Problem, faulty_field
 from api.market import NotExpressible, NotSold
-from api.ordering import new_job, terms_of
+from api.ordering import job_of
 from api.schemas import (
     AccountAnswer,
     AddedJob,
@@ -357,8 +357,7 @@ def _read(services: Services, project_id: int, index: int, raw: object) -> _Good
 
 
 def _new_job(services: Services, project_id: int, row: CampaignRow) -> NewJob:
-    job = new_job(services, project_id, row.model, row.parameters, terms_of(row))
-    return dataclasses.replace(job, priority=row.priority, custom_id=row.custom_id)
+    return dataclasses.replace(job_of(services, project_id, row), custom_id=row.custom_id)
 
 
 def _custom_id(raw: object) -> str | None:

@@ -37,6 +37,7 @@ def job_filter(session: Session, market: Market, project_id: int, asked: JobFilt
         priority=asked.priority,
         created_after=asked.created_after,
         created_before=asked.created_before,
+        tags=None if asked.tags is None else tuple(asked.tags),
     )
 
 

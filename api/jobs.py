@@ -1,13 +1,12 @@
-"""The native API's jobs: queue, list, show, follow, stop, resolve."""
+"""The native API's jobs: list, show, follow, stop, resolve."""
 
 import dataclasses
-import logging
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Annotated, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
@@ -15,18 +14,14 @@ from api import places, resolving, stopping
 from api.dependencies import NativeProject, Services, ServicesOf
 from api.errors import Problem
 from api.filters import campaign_id_of, id_after, invalid, slug_of
-from api.market import NotExpressible, NotSold
 from api.names import job_called
 from api.native_shapes import at_stake_usd, event_answer, job_answer, job_detail
-from api.ordering import new_job, terms_of
 from api.resolving import CannotAdopt, NotHeld
 from api.schemas import (
     EventList,
-    JobAnswer,
     JobDetail,
     JobPage,
     Name,
-    NewJobBody,
     ProblemAnswer,
     ResolveAnswer,
     ResolveBody,
@@ -36,13 +31,11 @@ from api.schemas import (
 from api.stopping import Stop
 from api.surroundings import settings_of
 from api.waiting import why_it_waits
-from catalogue import InvalidInput, UnknownModel
-from models import queries, transitions
+from models import queries
 from models.errors import NotFound
 from models.job import Job
 from models.lifecycle import Outcome, Status
 from models.queries import JobFilter
-from models.transitions import NewJob
 
 PAGE_MAX = 500
 WAIT_MAX_S = 10.0
@@ -58,48 +51,9 @@ router = APIRouter(
     tags=["Jobs"],
     responses={
         401: {"model": ProblemAnswer, "description": "not_authorized"},
-        422: {"model": ProblemAnswer, "description": "invalid_request, invalid_parameters and others"},
+        422: {"model": ProblemAnswer, "description": "invalid_request"},
     },
 )
-logger = logging.getLogger("darkroom.api")
-
-
-# --- queue -----------------------------------------------------------------------------------------
-
-
-@router.post("", status_code=202, summary="Queue a job")
-def queue(wanted: NewJobBody, project: NativeProject, services: ServicesOf, response: Response) -> JobAnswer:
-    """Store the job; it is generated as soon as it is its turn.  Each call is another job.
-
-    A picture among the parameters is its URL, a data URI or base64; what is sent along
-    is stored, and shown as `stored:...` from then on.
-    """
-    job = _new_job(services, project.id, wanted)
-    with services.database.transaction() as session:
-        [queued] = transitions.enqueue(session, [job])
-        answer = job_answer(services, queries.job(session, queued.id))
-    services.bell.ring()
-    logger.info("Queued a job.", extra={"event": "job_queued", "job_id": queued.id, "project_id": project.id})
-    response.headers["Location"] = f"/api/jobs/{queued.id}"
-    return answer
-
-
-def _new_job(services: Services, project_id: int, wanted: NewJobBody) -> NewJob:
-    try:
-        job = new_job(services, project_id, wanted.model, wanted.parameters, terms_of(wanted))
-    except UnknownModel as exc:
-        raise Problem(422, "unknown_model", str(exc), suggestions=exc.suggestions) from exc
-    except NotSold as exc:
-        raise Problem(422, "not_sold", str(exc), refused=exc.refused, sold_by=exc.sold_by) from exc
-    except NotExpressible as exc:
-        raise Problem(422, "not_expressible", str(exc), excluded=exc.excluded) from exc
-    except InvalidInput as exc:
-        problems = [
-            {"parameter": problem.parameter, "kind": problem.kind, "message": problem.message}
-            for problem in exc.problems
-        ]
-        raise Problem(422, "invalid_parameters", str(exc), problems=problems) from exc
-    return dataclasses.replace(job, priority=wanted.priority)
 
 
 # --- list and show -----------------------------------------------------------------------------------
@@ -126,6 +80,9 @@ def list_jobs(
         list[Name] | None, Query(alias="error_code", description="One or several, by commas.")
     ] = None,
     created_before: Annotated[AwareDatetime | None, Query(description="Only older ones.")] = None,
+    tags: Annotated[
+        list[Name] | None, Query(alias="tag", description="Bearing this, or all of several, by commas.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> JobPage:
@@ -143,6 +100,7 @@ def list_jobs(
             model_slug=None if model is None else slug_of(session, services.market, project.id, model),
             created_before=created_before,
             error_codes=tuple(_parted(error_codes)) or None,
+            tags=tuple(_parted(tags)) or None,
         )
         # One more than asked for tells whether there is another page.
         found = queries.list_jobs(session, project.id, wanted, limit + 1)

@@ -103,6 +103,7 @@ def _job_fields(services: Services, job: Job, around: Setting) -> dict[str, Any]
         "excluded": job.excluded,
         "notice": " ".join(filter(None, (services.market.notice(provider), around.waits))) or None,
         "priority": job.priority,
+        "tags": job.tags or [],
         "start_by_at": job.start_by_at,
         "deadline_at": job.deadline_at,
         "retry": job.retry,

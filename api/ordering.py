@@ -1,7 +1,7 @@
 """From what a caller asks for to what is queued, for every door."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from api import inputs
@@ -49,6 +49,12 @@ def terms_of(wanted: NewJobBody) -> Terms:
 
 def _span(seconds: float | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
+
+
+def job_of(services: Services, project_id: int, wanted: NewJobBody) -> NewJob:
+    """The job that a caller of the native API asks for; raises what `new_job` does."""
+    job = new_job(services, project_id, wanted.model, wanted.parameters, terms_of(wanted))
+    return replace(job, priority=wanted.priority, tags=tuple(wanted.tags) or None)
 
 
 def new_job(

@@ -42,12 +42,24 @@ from models.lifecycle import (
 ROWS_MAX = 1000
 PROVIDERS_MAX = 20
 ERROR_CODES_MAX = 50
+TAGS_MAX, TAG_LENGTH_MAX = 20, 50
 
 
 def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("a NUL character cannot be stored")
     return text
+
+
+def _taggable(word: str) -> str:
+    """A word that can stand in a query, beside others, by commas."""
+    if not word.isprintable() or "," in word or word != word.strip():
+        raise ValueError("is printable, without commas, and without blanks around it")
+    return word
+
+
+def _each_once(words: list[str]) -> list[str]:
+    return list(dict.fromkeys(words))
 
 
 def _amount(given: object) -> object:
@@ -60,6 +72,10 @@ def _amount(given: object) -> object:
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=TAG_LENGTH_MAX), AfterValidator(_taggable)]
+Tags = Annotated[
+    list[Tag], Field(max_length=TAGS_MAX, examples=[["spring", "posters"]]), AfterValidator(_each_once)
+]
 Priority = Annotated[int, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX, description="Higher goes first.")]
 Weight = Annotated[
     Annotated[int, Field(ge=1, le=WEIGHT_MAX)] | None,
@@ -145,6 +161,7 @@ class NewJobBody(Asked):
         RetryTerms | None,
         Field(description="Its own policy about another attempt, over its model's.", examples=[None]),
     ] = None
+    tags: Annotated[Tags, Field(description="Words of yours, to find it by.")] = []
 
     @field_validator("start_within_s")
     @classmethod
@@ -193,6 +210,7 @@ class JobFilterBody(Asked):
     ] = None
     priority: Annotated[int | None, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = None
     held: Annotated[bool | None, Field(description="Only those that wait for somebody.")] = None
+    tags: Annotated[Tags | None, Field(min_length=1, description="Bearing all of these.")] = None
     created_after: Annotated[
         Annotated[AwareDatetime, Strict(strict=False)] | None, Field(description="Then or later.")
     ] = None
@@ -422,6 +440,7 @@ class JobAnswer(Answer):
         ),
     ]
     priority: int
+    tags: Annotated[list[str], Field(description="Its caller's words for it.")]
     start_by_at: Annotated[
         datetime | None, Field(description="It expires unless it was sent to a provider by then.")
     ]

@@ -103,6 +103,13 @@ def find_job(session: Session, project_id: int, name: str) -> Job | None:
     return session.scalars(select(Job).where(Job.project_id == project_id, _is_named(name))).one_or_none()
 
 
+def job_by_key(session: Session, project_id: int, idempotency_key: str) -> Job | None:
+    """A project's job by the name of the request that queued it."""
+    return session.scalars(
+        select(Job).where(Job.project_id == project_id, Job.idempotency_key == idempotency_key)
+    ).one_or_none()
+
+
 def jobs_called(session: Session, project_id: int, names: Collection[str]) -> dict[str, int]:
     """The numbers of a project's jobs by any of their names; those that are nobody's are not among them."""
     keys = {name: _key(name) for name in names}
@@ -150,6 +157,7 @@ class JobFilter:
         provider: with it now, with an open attempt there, or wanting nobody else.
         created_after: then or later.
         created_before: earlier than that.
+        tags: bearing all of these.
     """
 
     statuses: tuple[Status, ...] | None = None
@@ -163,6 +171,7 @@ class JobFilter:
     created_after: datetime | None = None
     created_before: datetime | None = None
     error_codes: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
 
 
 def list_jobs(session: Session, project_id: int, wanted: JobFilter, limit: int) -> Sequence[Job]:
@@ -205,6 +214,8 @@ def _terms_of(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
         yield Job.created_at < wanted.created_before
     if wanted.error_codes is not None:
         yield Job.error_code.in_(wanted.error_codes)
+    if wanted.tags is not None:
+        yield Job.tags.contains(wanted.tags)
 
 
 def has_jobs_for(session: Session, project_id: int, model_slug: str) -> bool:

@@ -20,7 +20,7 @@ back to back may share one.
 from models.transitions.dispatching import Hand, dispatch, hand_out, recall
 from models.transitions.holding import adopt, give_up, release, resend
 from models.transitions.moving import Claim
-from models.transitions.queueing import EnqueuedJob, NewJob, enqueue
+from models.transitions.queueing import EnqueuedJob, NewJob, enqueue, enqueue_once
 from models.transitions.rescuing import give_back, record_unbought, rescue
 from models.transitions.retrying import Again, retries_of, try_again
 from models.transitions.stopping import (
@@ -75,6 +75,7 @@ __all__ = [
     "end",
     "end_preprocess",
     "enqueue",
+    "enqueue_once",
     "expire",
     "fail",
     "forget",

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, any_, literal, select, text
+from sqlalchemy import ARRAY, Text, TextClause, any_, literal, select, text
 from sqlalchemy.orm import Session
 
 from models import kinds
@@ -38,6 +38,10 @@ class NewJob:
         start_within: it expires unless an attempt was begun by then.
         deadline: it expires unless it has ended by then.
         retry: its own retry policy, over its model's.
+        tags: the caller's words for it; None for none.
+        idempotency_key: the caller's name for the request, for a job of no campaign: the project has one job
+            of each.
+        request_sha256: hex, of that request; goes with the key.
     """
 
     project_id: int
@@ -54,11 +58,14 @@ class NewJob:
     start_within: timedelta | None = None
     deadline: timedelta | None = None
     retry: Mapping[str, Any] | None = None
+    tags: tuple[str, ...] | None = None
+    idempotency_key: str | None = None
+    request_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EnqueuedJob:
-    """A committed job's names; `is_new` is False for a campaign row that was there already."""
+    """A committed job's names; `is_new` is False for what was there already: a row, or a request."""
 
     id: int
     uuid: UUID
@@ -83,6 +90,24 @@ def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[EnqueuedJob]:
     ]
 
 
+def enqueue_once(session: Session, job: NewJob) -> EnqueuedJob:
+    """The names of a job with an `idempotency_key`; asked for under it before, it is the job of then.
+
+    Of several who ask at once one makes the job, and the others wait for it.
+    """
+    [uuid], [token] = new_uuids(1), new_tokens(1)
+    added = _add(session, [job], [uuid], [token], _ADD_ONCE)
+    if token in added:
+        return EnqueuedJob(added[token], uuid, token, is_new=True)
+    # A statement of its own sees what was committed while the one before waited.
+    row = session.execute(
+        select(Job.id, Job.uuid, Job.socket_token).where(
+            Job.project_id == job.project_id, Job.idempotency_key == job.idempotency_key
+        )
+    ).one()
+    return EnqueuedJob(row.id, row.uuid, row.socket_token, is_new=False)
+
+
 _TERMS = (
     "project_id",
     "campaign_id",
@@ -96,6 +121,9 @@ _TERMS = (
     "start_within",
     "deadline",
     "retry",
+    "tags",
+    "idempotency_key",
+    "request_sha256",
 )
 """What neighbours mostly have in common: it is sent once for a run of equals."""
 
@@ -103,37 +131,48 @@ _terms_of = attrgetter(*_TERMS)
 
 # The jobs and their first events, by one statement with one parameter: the document is read in C, and its
 # order is that of the numbers, since a nested loop is all that can be made of it.
-_ADD = text("""
+_INSERT = """
     WITH added AS (
         INSERT INTO jobs (
             uuid, socket_token, custom_id, parameters, kind, project_id, campaign_id, model_slug, priority,
-            wanted_providers, route, on_unknown, excluded, callback_url, retry, start_by_at, deadline_at
+            wanted_providers, route, on_unknown, excluded, callback_url, retry, start_by_at, deadline_at,
+            tags, idempotency_key, request_sha256
         )
         SELECT
             (job->>0)::uuid, job->>1, job->>2, job->3, kind, project_id, campaign_id, model_slug, priority,
             wanted_providers, route, on_unknown, excluded, callback_url, retry, now() + start_within,
-            now() + deadline
+            now() + deadline, tags, idempotency_key, request_sha256
         FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS run (
             jobs jsonb, kind text, project_id bigint, campaign_id bigint, model_slug text, priority smallint,
             wanted_providers text[], route text, on_unknown text, excluded jsonb, callback_url text,
-            retry jsonb, start_within interval, deadline interval
+            retry jsonb, start_within interval, deadline interval, tags text[], idempotency_key text,
+            request_sha256 text
         ), jsonb_array_elements(run.jobs) AS job
-        ON CONFLICT (campaign_id, custom_id, coalesce(retry_of, 0)) WHERE campaign_id IS NOT NULL DO NOTHING
+        ON CONFLICT {names} DO NOTHING
         RETURNING id, socket_token, status, claim
     ), told AS (
         INSERT INTO job_events (job_id, seq, status, claim) SELECT id, 1, status, claim FROM added
     )
     SELECT socket_token, id FROM added
-""")
+"""
+# Two statements: one that names no index would look into every unique one before each row of a million.
+_ADD = text(
+    _INSERT.format(names="(campaign_id, custom_id, coalesce(retry_of, 0)) WHERE campaign_id IS NOT NULL")
+)
+_ADD_ONCE = text(_INSERT.format(names="(project_id, idempotency_key) WHERE idempotency_key IS NOT NULL"))
 
 
 def _add(
-    session: Session, jobs: Sequence[NewJob], uuids: Sequence[UUID], tokens: Sequence[str]
+    session: Session,
+    jobs: Sequence[NewJob],
+    uuids: Sequence[UUID],
+    tokens: Sequence[str],
+    statement: TextClause = _ADD,
 ) -> dict[str, int]:
     """The numbers of those that were not there yet, by their tokens."""
     named = zip(jobs, uuids, tokens, strict=True)
     runs = [_run(list(run)) for _, run in groupby(named, key=lambda one: _terms_of(one[0]))]
-    added = session.execute(_ADD, {"runs": json.dumps(runs, default=_plain)})
+    added = session.execute(statement, {"runs": json.dumps(runs, default=_plain)})
     return {row.socket_token: row.id for row in added}
 
 

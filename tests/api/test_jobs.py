@@ -52,6 +52,7 @@ def test_a_queued_job_is_answered_whole(client, bell):
         "on_unknown": "hold",
         "excluded": {},
         "priority": 5,
+        "tags": [],
         "start_by_at": None,
         "deadline_at": None,
         "retry": None,

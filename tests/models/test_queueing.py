@@ -76,6 +76,7 @@ def test_a_job_is_stored_as_it_was_asked_for(database, project_id, campaign_id):
         start_within=timedelta(seconds=90.000001),
         deadline=timedelta(days=400, hours=1),
         retry={"max_attempts": 2},
+        tags=("spring", 'odd,"tag"'),
     )
 
     [names] = enqueued(database, [asked])
@@ -87,6 +88,7 @@ def test_a_job_is_stored_as_it_was_asked_for(database, project_id, campaign_id):
     assert job.deadline_at - job.created_at == asked.deadline
     assert (job.parameters, job.excluded) == (dict(asked.parameters), dict(asked.excluded))
     assert job.wanted_providers == list(asked.wanted_providers)
+    assert job.tags == list(asked.tags)
     assert job.kind == kinds.word_of(MODEL, asked.wanted_providers, asked.excluded)
     assert (job.uuid, job.socket_token, job.status) == (names.uuid, names.socket_token, Status.QUEUE)
 
@@ -98,12 +100,13 @@ def test_what_was_not_asked_for_is_null(database, project_id):
         nulls = session.execute(
             text(
                 "SELECT num_nulls(campaign_id, custom_id, callback_url, wanted_providers, start_by_at,"
-                " deadline_at, retry, retry_of) FROM jobs WHERE id = :id"
+                " deadline_at, retry, retry_of, tags, idempotency_key, request_sha256)"
+                " FROM jobs WHERE id = :id"
             ),
             {"id": names.id},
         ).scalar_one()
 
-    assert nulls == 8
+    assert nulls == 11
 
 
 def test_each_of_many_jobs_has_its_first_event(database, rows):

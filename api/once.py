@@ -1,0 +1,110 @@
+"""A request that is sent again under the same `Idempotency-Key` is the same job, for every door.
+
+The key lives as long as the row of its job is kept, and belongs to its project.  What
+was refused has queued nothing, and its key is free.  A job that is there is found before
+anything of the request is read: whatever has changed in the catalogue since, its answer
+is the same.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from fastapi import Header
+
+from api.dependencies import Services
+from models import queries, transitions
+from models.job import Job
+from models.transitions import EnqueuedJob, NewJob
+
+KEY_LENGTH_MAX = 255
+REPLAYED = "Idempotency-Replayed"
+"""The header that says of an answer that its job was queued by an earlier request."""
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=KEY_LENGTH_MAX,
+        pattern=r"^[\x20-\x7e]+$",
+        description="Yours for this request, such as a UUID: sent again with the same body it is answered "
+        f"with the job of then, and `{REPLAYED}: true`; with another body it is refused.",
+    ),
+]
+
+
+class KeyReused(Exception):
+    """The key was used before, for another request."""
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__(
+            f"The Idempotency-Key was used before with another body, for job {job_id}: take another key."
+        )
+        self.job_id = job_id
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request under a key; `sha256` is of what was asked for, hex."""
+
+    key: str
+    sha256: str
+
+
+def request(key: str | None, asked: object) -> Request | None:
+    """What was asked for, under its key; None without one.  The order of JSON's names makes no difference.
+
+    Args:
+        key: as sent.
+        asked: JSON, as it was read.
+    """
+    if key is None:
+        return None
+    written = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
+    return Request(key, hashlib.sha256(written.encode()).hexdigest())
+
+
+def queue(
+    services: Services, project_id: int, sent: Request | None, order: Callable[[], NewJob]
+) -> EnqueuedJob:
+    """The job of this request, committed: that of an earlier one under its key, else a new one.
+
+    Args:
+        services: what there is to work with.
+        project_id: whose.
+        sent: the request; None where it has no key, then each is another job.
+        order: reads what was asked for; called only when it is needed, and may refuse.
+
+    Raises:
+        KeyReused: an earlier request under its key asked for something else.
+    """
+    if sent is None:
+        return _queue_another(services, order())
+    found = _earlier(services, project_id, sent)
+    if found is not None:
+        return found
+    job = replace(order(), idempotency_key=sent.key, request_sha256=sent.sha256)
+    with services.database.transaction() as session:
+        queued = transitions.enqueue_once(session, job)
+        return queued if queued.is_new else _of_then(queries.job(session, queued.id), sent)
+
+
+def _queue_another(services: Services, job: NewJob) -> EnqueuedJob:
+    with services.database.transaction() as session:
+        [queued] = transitions.enqueue(session, [job])
+    return queued
+
+
+def _earlier(services: Services, project_id: int, sent: Request) -> EnqueuedJob | None:
+    with services.database.transaction() as session:
+        job = queries.job_by_key(session, project_id, sent.key)
+    return None if job is None else _of_then(job, sent)
+
+
+def _of_then(job: Job, sent: Request) -> EnqueuedJob:
+    if job.request_sha256 != sent.sha256:
+        raise KeyReused(job.id)
+    return EnqueuedJob(job.id, job.uuid, job.socket_token, is_new=False)
