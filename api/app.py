@@ -66,7 +66,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         logs.configure(app.state.log_level)
     services = app.state.services
     services.bell.start()
+    services.feed.start()
     yield
+    services.feed.stop()
     services.bell.stop()
     services.database.dispose()
 

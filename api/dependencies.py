@@ -23,6 +23,7 @@ from api import authentication
 from api.authentication import Credentials, NotAuthorized
 from api.bell import Bell
 from api.errors import Problem, WiroRefusal
+from api.feed import Feed
 from api.market import Market
 from api.wiro_body import wiro_body
 from broker import Broker
@@ -61,6 +62,7 @@ class Services:
     database: Database
     broker: Broker
     bell: Bell
+    feed: Feed
     market: Market
     storage: Storage
     route: Route
@@ -78,10 +80,12 @@ def connect(settings: Settings) -> Services:
         storage.StorageError: nothing answers to the storage's address.
     """
     queue = Broker(broker.create_app(settings.require_redis_url()))
+    database = Database(settings.require_database_url(), pool_size=POOL_SIZE)
     return Services(
-        database=Database(settings.require_database_url(), pool_size=POOL_SIZE),
+        database=database,
         broker=queue,
         bell=Bell(queue),
+        feed=Feed(database),
         market=Market(
             catalogue.load(),
             turned_on=providers.turned_on(settings.keyed_providers()),
