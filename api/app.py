@@ -8,7 +8,20 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
 import logs
-from api import campaigns, errors, files, generators, health, jobs, orders, projects, retries, stops, wiro
+from api import (
+    campaigns,
+    errors,
+    files,
+    generators,
+    health,
+    jobs,
+    orders,
+    projects,
+    retries,
+    stops,
+    wiro,
+    wiro_tools,
+)
 from api.body_limit import BodyLimit
 from api.dependencies import connect
 from settings import Settings, load
@@ -54,7 +67,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.log_level = settings.log_level
     app.add_middleware(BodyLimit)
     errors.install(app)
-    for part in (wiro, files, stops, retries, orders, jobs, campaigns, projects, generators, health):
+    parts = (wiro, wiro_tools, files, stops, retries, orders, jobs, campaigns, projects, generators, health)
+    for part in parts:
         app.include_router(part.router)
     app.add_api_route("/", _welcome, include_in_schema=False)
     return app

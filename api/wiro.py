@@ -7,7 +7,6 @@ are written exactly so, errors come with HTTP 200, and a project sees only its o
 import dataclasses
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -19,6 +18,7 @@ from api.errors import WiroRefusal
 from api.market import NotExpressible, NotSold
 from api.names import job_called
 from api.ordering import new_job
+from api.wiro_docs import json_body
 from catalogue import InvalidInput, UnknownModel
 from models import queries, transitions
 from models.errors import NotFound
@@ -37,18 +37,11 @@ router = APIRouter(prefix="/v1", tags=["Wiro"])
 logger = logging.getLogger("darkroom.api")
 
 
-def _json_body(example: Mapping[str, str]) -> dict[str, Any]:
-    """For the API's page: the body is read by `wiro_body`, which FastAPI knows nothing of."""
-    return {
-        "requestBody": {"content": {"application/json": {"schema": {"type": "object"}, "example": example}}}
-    }
-
-
-_RUN_BODY = _json_body(
+_RUN_BODY = json_body(
     {"prompt": "A paper boat in a puddle after the rain.", "aspectRatio": "16:9", "seed": "42"}
 )
-_TASK_BODY = _json_body({"taskid": "2221"})
-_LIST_BODY = _json_body({"type": "model", "sort": "id", "order": "DESC", "start": "0", "limit": "20"})
+_TASK_BODY = json_body({"taskid": "2221"})
+_LIST_BODY = json_body({"type": "model", "sort": "id", "order": "DESC", "start": "0", "limit": "20"})
 
 _SORTS = ("id", "time", "createtime")
 """All of them the same here: numbers are given in the order of creation."""
@@ -141,8 +134,7 @@ def _new_job(
     try:
         return new_job(services, project_id, model_name, parameters)
     except UnknownModel as exc:
-        hint = [(1, f"{exc}")] if exc.suggestions else []
-        raise WiroRefusal((1, wiro_shapes.UNKNOWN_MODEL), *hint) from exc
+        raise WiroRefusal(*wiro_shapes.unknown_model(exc)) from exc
     except NotSold as exc:
         raise WiroRefusal((1, wiro_shapes.MODEL_NOT_SOLD), (1, str(exc))) from exc
     except NotExpressible as exc:

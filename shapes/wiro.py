@@ -17,7 +17,7 @@ from uuid import uuid5
 
 from pydantic import JsonValue
 
-from catalogue import ModelSpec, Problem, ProblemKind
+from catalogue import ModelSpec, Problem, ProblemKind, UnknownModel
 from models.event import JobEvent
 from models.job import Job
 from models.lifecycle import Outcome, Status
@@ -72,7 +72,18 @@ def could_not_kill(reason: str) -> str:
     return f"Task could not be killed: {reason}"
 
 
-# --- what is wrong with a parameter --------------------------------------------------------------
+# --- what is wrong with a name or a parameter ----------------------------------------------------
+
+
+def unknown_model(problem: UnknownModel) -> list[tuple[int, str]]:
+    """Wiro's word, and the names nearby if there are some."""
+    hint = [(1, str(problem))] if problem.suggestions else []
+    return [(1, UNKNOWN_MODEL), *hint]
+
+
+def required(parameter: str) -> str:
+    """Wiro's sentence about what was not sent."""
+    return f"Request parameter [{parameter}] required"
 
 
 def problem_sentence(problem: Problem) -> str:
@@ -80,7 +91,7 @@ def problem_sentence(problem: Problem) -> str:
     name = f"Request parameter [{problem.parameter}]"
     match problem.kind:
         case ProblemKind.REQUIRED:
-            return f"{name} required"
+            return required(problem.parameter)
         case ProblemKind.RANGE:
             return f"{name} must be between {problem.minimum} and {problem.maximum}"
         case ProblemKind.TYPE if problem.minimum is not None and not _is_number(problem.sent):
@@ -155,8 +166,8 @@ def task(
         "parameters": {name: _as_sent(value) for name, value in parameters.shown(job.parameters).items()},
         "debugoutput": "",
         "debugerror": job.error_message or "",
-        "starttime": _unix(at.get(Status.START)),
-        "endtime": _unix(at.get(Status.END)),
+        "starttime": unix(at.get(Status.START)),
+        "endtime": unix(at.get(Status.END)),
         "elapsedseconds": f"{elapsed_s:.4f}",
         "status": job.status.value,
         "cps": _money(cost_usd / elapsed_s if elapsed_s else Decimal(0)),
@@ -171,14 +182,14 @@ def task(
         "modelfileid": "",
         "callbackurl": job.callback_url or "",
         "marketplaceid": None,
-        "createtime": _unix(job.created_at),
-        "canceltime": _unix(at.get(Status.CANCEL)),
-        "assigntime": _unix(at.get(Status.ASSIGN)),
-        "accepttime": _unix(at.get(Status.ACCEPT)),
-        "preprocessstarttime": _unix(at.get(Status.PREPROCESS_START)),
-        "preprocessendtime": _unix(at.get(Status.PREPROCESS_END)),
-        "postprocessstarttime": _unix(at.get(Status.POSTPROCESS_START)),
-        "postprocessendtime": _unix(at.get(Status.POSTPROCESS_END)),
+        "createtime": unix(job.created_at),
+        "canceltime": unix(at.get(Status.CANCEL)),
+        "assigntime": unix(at.get(Status.ASSIGN)),
+        "accepttime": unix(at.get(Status.ACCEPT)),
+        "preprocessstarttime": unix(at.get(Status.PREPROCESS_START)),
+        "preprocessendtime": unix(at.get(Status.PREPROCESS_END)),
+        "postprocessstarttime": unix(at.get(Status.POSTPROCESS_START)),
+        "postprocessendtime": unix(at.get(Status.POSTPROCESS_END)),
         "pexit": _exit_status(job.outcome),
         "categories": json.dumps(list(categories), ensure_ascii=False, separators=(",", ":")),
         "outputs": [_output(job, stored, public_url) for stored in outputs],
@@ -200,7 +211,7 @@ def file_url(public_url: str, stored: Output) -> str:
 
 
 def _output(job: Job, stored: Output, public_url: str) -> Shape:
-    added = _unix(stored.created_at)
+    added = unix(stored.created_at)
     return {
         "id": uuid5(job.uuid, stored.name).hex,  # 32 hex digits, the same at every look
         "name": stored.name,
@@ -238,7 +249,8 @@ def _elapsed_s(job: Job, at: Mapping[Status, datetime]) -> Decimal:
     return Decimal(str(max(0.0, round((ended_at - accepted_at).total_seconds(), 4))))
 
 
-def _unix(at: datetime | None) -> str:
+def unix(at: datetime | None) -> str:
+    """A time as Wiro writes it."""
     return NEVER if at is None else str(int(at.timestamp()))
 
 
