@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 
-from models.project import AuthMode, Project
+from models.project import AuthMode
 
 UNKNOWN_KEY = "Project authorization is not founded."
 SIGNATURE_REQUIRED = (
@@ -24,6 +24,21 @@ class NotAuthorized(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """A project, as its key, proof and pace have it.
+
+    Attributes:
+        requests_per_minute: of all its callers together; None for any number.
+    """
+
+    id: int
+    auth: AuthMode
+    api_key: str = field(repr=False)
+    api_secret: str = field(repr=False)
+    requests_per_minute: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Credentials:
     """Wiro's three headers as sent; None or empty where one was not."""
 
@@ -32,7 +47,7 @@ class Credentials:
     signature: str | None = field(repr=False)
 
 
-def check_headers(project: Project | None, sent: Credentials) -> Project:
+def check_headers(project: Caller | None, sent: Credentials) -> Caller:
     """The project, if Wiro's headers prove it.
 
     A nonce may be any text and may be used again: Wiro's documents ask for "unix
@@ -56,7 +71,7 @@ def check_headers(project: Project | None, sent: Credentials) -> Project:
     return project
 
 
-def check_secret(project: Project | None, api_secret: str) -> Project:
+def check_secret(project: Caller | None, api_secret: str) -> Caller:
     """The project, if this is its secret.
 
     Raises:

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
 from api import places, resolving, stopping
-from api.dependencies import NativeProject, Services, ServicesOf
+from api.dependencies import NativeProject, Services, ServicesOf, UncountedNativeProject
 from api.errors import Problem
 from api.filters import campaign_id_of, id_after, invalid, slug_of
 from api.names import job_called
@@ -163,7 +163,7 @@ def _job(session: Session, project_id: int, job_name: str) -> Job:
 
 @router.post("/{job_name}/cancel", summary="Cancel a job that waits")
 def cancel(
-    job_name: str, project: NativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
+    job_name: str, project: UncountedNativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
 ) -> StopAnswer:
     """Stop a job that no worker holds; one that runs goes on.  Safe to call twice."""
     return _stop(services, project.id, job_name, wait_s, stopping.cancel)
@@ -171,7 +171,7 @@ def cancel(
 
 @router.post("/{job_name}/kill", summary="Stop a job wherever it is")
 def kill(
-    job_name: str, project: NativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
+    job_name: str, project: UncountedNativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
 ) -> StopAnswer:
     """Stop a job, also one that runs; waits for its worker to let go.  Safe to call twice."""
     return _stop(services, project.id, job_name, wait_s, stopping.kill)

@@ -781,6 +781,13 @@ class ProjectAnswer(AllowanceAnswer):
     """The caller's own project: what its operator lets it use, and what it uses."""
 
     name: str
+    requests_per_minute: Annotated[
+        int | None,
+        Field(
+            description="Requests that all its callers together may make; null for any number.  Beyond it "
+            "is 429 with `Retry-After`; to cancel and to kill is never refused."
+        ),
+    ]
     keep_jobs_days: Annotated[
         int | None, Field(description="Days after its end for which a job is kept; null for ever.")
     ]
