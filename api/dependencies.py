@@ -94,7 +94,7 @@ def connect(settings: Settings) -> Services:
         market=Market(
             catalogue.load(),
             turned_on=providers.turned_on(settings.keyed_providers()),
-            known=tuple(providers.names()),
+            known=providers.names(),
         ),
         storage=storage.connect(settings.outputs_url()),
         route=Route(settings.route),
