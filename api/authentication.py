@@ -17,10 +17,24 @@ SIGNATURE_REQUIRED = (
     "Project requires signature authentication. x-signature and x-nonce headers are required."
 )
 WRONG_PROOF = "Project authorization is not valid."
+NO_BEARER = "Authorization bearer token is not founded in headers."
+WRONG_BEARER = "Authorization bearer token is invalid."
+
+OF_KEYS = 0
+OF_BEARERS = 99
+"""The two codes that Wiro puts beside these sentences."""
 
 
 class NotAuthorized(Exception):
-    """The request does not prove its project; the message is Wiro's and holds nothing that was sent."""
+    """The request does not prove its project; the message is Wiro's and holds nothing that was sent.
+
+    Attributes:
+        code: Wiro's.
+    """
+
+    def __init__(self, sentence: str, code: int = OF_KEYS) -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +83,19 @@ def check_headers(project: Caller | None, sent: Credentials) -> Caller:
     if not _is_equal(_bare_hex(sent.signature), expected):
         raise NotAuthorized(WRONG_PROOF)
     return project
+
+
+def refuse_bearer(authorization: str | None) -> None:
+    """Tell who sent a bearer token in place of a key that there is none of that name.
+
+    At Wiro they belong to people who are signed in, and there is nobody to sign in here.
+
+    Raises:
+        NotAuthorized: with Wiro's sentence about bearers.
+    """
+    scheme, _, token = (authorization or "").strip().partition(" ")
+    if scheme.lower() == "bearer":
+        raise NotAuthorized(WRONG_BEARER if token.strip() else NO_BEARER, OF_BEARERS)
 
 
 def check_secret(project: Caller | None, api_secret: str) -> Caller:

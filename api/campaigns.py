@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from api import accounts
 from api.accounts import Account, Books
 from api.affording import why_not_afforded
-from api.dependencies import NativeProject, Services, ServicesOf
+from api.dependencies import GuardedRoute, NativeProject, Services, ServicesOf
 from api.errors import Problem, faulty_field
 from api.market import NotExpressible, NotSold
 from api.ordering import job_of
@@ -47,6 +47,7 @@ from models.transitions import NewJob
 from models.usage import Usage, left_usd
 
 router = APIRouter(
+    route_class=GuardedRoute,
     prefix="/api/campaigns",
     tags=["Campaigns"],
     responses={

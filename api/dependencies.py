@@ -8,12 +8,14 @@ commit then refuses.  What is said to the queue is said after that block.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import Depends, Request, Security
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 import broker
@@ -145,7 +147,7 @@ async def wiro_credentials(
 
 
 async def uncounted_wiro_project(
-    services: ServicesOf, sent: Annotated[Credentials, Depends(wiro_credentials)]
+    request: Request, services: ServicesOf, sent: Annotated[Credentials, Depends(wiro_credentials)]
 ) -> Caller:
     """The project behind a request to Wiro's doors, however many it makes.
 
@@ -153,10 +155,12 @@ async def uncounted_wiro_project(
         WiroRefusal: 401, with Wiro's sentence.
     """
     try:
+        if not sent.api_key:
+            authentication.refuse_bearer(request.headers.get("authorization"))
         return authentication.check_headers(await services.callers.by_key(sent.api_key), sent)
     except NotAuthorized as exc:
         _note_refusal(exc)
-        raise WiroRefusal((0, str(exc)), status=401) from exc
+        raise WiroRefusal((exc.code, str(exc)), status=401) from exc
 
 
 async def uncounted_native_project(
@@ -216,6 +220,31 @@ async def _counted(services: Services, caller: Caller) -> Caller:
         if wait_s:
             raise RateLimited(per_minute, wait_s)
     return caller
+
+
+class GuardedRoute(APIRoute):
+    """A door of the native API that asks who is there before it reads what they bring.
+
+    FastAPI reads and parses a body before it looks at any dependency: whoever has no key
+    could make us hold as much as a request may have.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's own, behind the guard."""
+        handle = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            await _refuse_strangers(request)
+            return await handle(request)
+
+        return handle if self.body_field is None else guarded
+
+
+async def _refuse_strangers(request: Request) -> None:
+    """Raises what the door itself would, which asks again: the key is read once a second."""
+    sent = [await one(request) for one in (_API_KEY, _NONCE, _SIGNATURE)]
+    services = await services_of(request)
+    await uncounted_native_project(services, await _BEARER(request), Credentials(*sent))
 
 
 def _note_refusal(exc: NotAuthorized) -> None:

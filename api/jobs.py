@@ -11,7 +11,7 @@ from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
 
 from api import places, resolving, stopping
-from api.dependencies import NativeProject, Services, ServicesOf, UncountedNativeProject
+from api.dependencies import GuardedRoute, NativeProject, Services, ServicesOf, UncountedNativeProject
 from api.errors import Problem
 from api.filters import campaign_id_of, id_after, invalid, slug_of
 from api.names import job_called
@@ -47,6 +47,7 @@ WaitS = Annotated[
 ]
 
 router = APIRouter(
+    route_class=GuardedRoute,
     prefix="/api/jobs",
     tags=["Jobs"],
     responses={

@@ -5,7 +5,7 @@ import logging
 from fastapi import APIRouter, Response
 
 from api import once
-from api.dependencies import NativeProject, Services, ServicesOf
+from api.dependencies import GuardedRoute, NativeProject, Services, ServicesOf
 from api.errors import Problem
 from api.market import NotExpressible, NotSold
 from api.native_shapes import ALONE, job_answer
@@ -18,6 +18,7 @@ from models import queries
 from models.transitions import EnqueuedJob, NewJob
 
 router = APIRouter(
+    route_class=GuardedRoute,
     prefix="/api/jobs",
     tags=["Jobs"],
     responses={401: {"model": ProblemAnswer, "description": "not_authorized"}},

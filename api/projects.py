@@ -5,12 +5,13 @@ A tenant reads it and sets nothing: who holds a project's key must not raise its
 
 from fastapi import APIRouter
 
-from api.dependencies import NativeProject, ServicesOf
+from api.dependencies import GuardedRoute, NativeProject, ServicesOf
 from api.schemas import ProblemAnswer, ProjectAnswer
 from api.standing import notice_of_project, standing
 from models import closures, queries, usage
 
 router = APIRouter(
+    route_class=GuardedRoute,
     prefix="/api/project",
     tags=["Project"],
     responses={401: {"model": ProblemAnswer, "description": "not_authorized"}},

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from api import stopping, stopping_many
-from api.dependencies import Services, ServicesOf, UncountedNativeProject
+from api.dependencies import GuardedRoute, Services, ServicesOf, UncountedNativeProject
 from api.errors import Problem
 from api.filters import job_filter
 from api.jobs import WAIT_MAX_S, WaitS
@@ -24,6 +24,7 @@ from models.job import Job
 from models.lifecycle import Outcome
 
 router = APIRouter(
+    route_class=GuardedRoute,
     prefix="/api",
     responses={
         401: {"model": ProblemAnswer, "description": "not_authorized"},
