@@ -1,6 +1,6 @@
 """What callers are owed to be told, and each try to tell them."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -27,6 +27,10 @@ class DeliveryState(StrEnum):
 
 
 _RECEIVER = "lower(coalesce(substring(url from '^[a-zA-Z]+://(?:[^/?#]*@)?([^/?#]*)'), ''))"
+
+
+SETTLED_KEPT = timedelta(days=30)
+"""So long the log of what was delivered or given up is kept, unless its job goes before."""
 
 
 class Delivery(Base):
