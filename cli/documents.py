@@ -209,7 +209,6 @@ class Project(Standing):
     name: str
     auth: str
     api_key: str
-    requests_per_minute: int | None
     keep_jobs_days: int | None
     keep_events_days: int | None
     keep_outputs_days: int | None

@@ -214,7 +214,6 @@ def _document(one: Project, used: Usage, waits: str | None) -> documents.Project
         "left_usd": plain_usd(left),
         "paused_at": one.paused_at.isoformat() if one.paused_at else None,
         "notice": _why_none_is_sent(one, left) or waits,
-        "requests_per_minute": one.requests_per_minute,
         "keep_jobs_days": one.keep_jobs_days,
         "keep_events_days": one.keep_events_days,
         "keep_outputs_days": one.keep_outputs_days,
@@ -248,7 +247,6 @@ def _tell(document: documents.Project, *, as_json: bool) -> None:
         ("events", document["keep_events_days"]),
         ("outputs", document["keep_outputs_days"]),
     )
-    per_minute = document["requests_per_minute"]
     console = to_stdout()
     console.print(
         facts(
@@ -258,7 +256,6 @@ def _tell(document: documents.Project, *, as_json: bool) -> None:
                 ("auth", document["auth"]),
                 ("created", when(document["created_at"])),
                 *standing_facts(document),
-                ("requests", "any number" if per_minute is None else f"at most {per_minute:,} a minute"),
                 ("kept", " · ".join(f"{what} {_how_long(days)}" for what, days in kept)),
             ]
         )

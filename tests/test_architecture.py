@@ -58,13 +58,20 @@ PURE = {
     "models/bounds.py": set(),
     "models/candidates.py": set(),
     "models/kinds.py": set(),
+    "models/ranking.py": {"models.lifecycle"},
     "models/rates.py": set(),
     "models/scopes.py": {"models.lifecycle"},
     "models/widths.py": set(),
     "workers/breaker.py": {"models.lifecycle"},
     "workers/fairness.py": {"models.rates"},
     "workers/retry.py": {"models.lifecycle", "providers.errors"},
-    "workers/routing.py": {"models.candidates", "models.kinds", "models.lifecycle", "models.scopes"},
+    "workers/routing.py": {
+        "models.candidates",
+        "models.kinds",
+        "models.lifecycle",
+        "models.ranking",
+        "models.scopes",
+    },
     "workers/window.py": {"models.widths"},
 }
 IMPURE = {
