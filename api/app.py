@@ -15,6 +15,7 @@ from api import (
     generators,
     health,
     jobs,
+    model_pages,
     orders,
     projects,
     retries,
@@ -67,7 +68,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.log_level = settings.log_level
     app.add_middleware(BodyLimit)
     errors.install(app)
-    parts = (wiro, wiro_tools, files, stops, retries, orders, jobs, campaigns, projects, generators, health)
+    parts = (
+        wiro,
+        wiro_tools,
+        model_pages,
+        files,
+        stops,
+        retries,
+        orders,
+        jobs,
+        campaigns,
+        projects,
+        generators,
+        health,
+    )
     for part in parts:
         app.include_router(part.router)
     app.add_api_route("/", _welcome, include_in_schema=False)

@@ -10,17 +10,46 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 
-from models.project import AuthMode, Project
+from models.project import AuthMode
 
 UNKNOWN_KEY = "Project authorization is not founded."
 SIGNATURE_REQUIRED = (
     "Project requires signature authentication. x-signature and x-nonce headers are required."
 )
 WRONG_PROOF = "Project authorization is not valid."
+NO_BEARER = "Authorization bearer token is not founded in headers."
+WRONG_BEARER = "Authorization bearer token is invalid."
+
+OF_KEYS = 0
+OF_BEARERS = 99
+"""The two codes that Wiro puts beside these sentences."""
 
 
 class NotAuthorized(Exception):
-    """The request does not prove its project; the message is Wiro's and holds nothing that was sent."""
+    """The request does not prove its project; the message is Wiro's and holds nothing that was sent.
+
+    Attributes:
+        code: Wiro's.
+    """
+
+    def __init__(self, sentence: str, code: int = OF_KEYS) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A project, as its key, proof and pace have it.
+
+    Attributes:
+        requests_per_minute: of all its callers together; None for any number.
+    """
+
+    id: int
+    auth: AuthMode
+    api_key: str = field(repr=False)
+    api_secret: str = field(repr=False)
+    requests_per_minute: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +61,7 @@ class Credentials:
     signature: str | None = field(repr=False)
 
 
-def check_headers(project: Project | None, sent: Credentials) -> Project:
+def check_headers(project: Caller | None, sent: Credentials) -> Caller:
     """The project, if Wiro's headers prove it.
 
     A nonce may be any text and may be used again: Wiro's documents ask for "unix
@@ -56,7 +85,20 @@ def check_headers(project: Project | None, sent: Credentials) -> Project:
     return project
 
 
-def check_secret(project: Project | None, api_secret: str) -> Project:
+def refuse_bearer(authorization: str | None) -> None:
+    """Tell who sent a bearer token in place of a key that there is none of that name.
+
+    At Wiro they belong to people who are signed in, and there is nobody to sign in here.
+
+    Raises:
+        NotAuthorized: with Wiro's sentence about bearers.
+    """
+    scheme, _, token = (authorization or "").strip().partition(" ")
+    if scheme.lower() == "bearer":
+        raise NotAuthorized(WRONG_BEARER if token.strip() else NO_BEARER, OF_BEARERS)
+
+
+def check_secret(project: Caller | None, api_secret: str) -> Caller:
     """The project, if this is its secret.
 
     Raises:

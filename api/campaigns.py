@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from api import accounts
 from api.accounts import Account, Books
 from api.affording import why_not_afforded
-from api.dependencies import NativeProject, Services, ServicesOf
+from api.dependencies import GuardedRoute, NativeProject, Services, ServicesOf
 from api.errors import Problem, faulty_field
 from api.market import NotExpressible, NotSold
 from api.ordering import job_of
@@ -43,11 +43,11 @@ from catalogue import InvalidInput, UnknownModel
 from models import allowances, campaign_stops, queries, transitions, usage
 from models.allowances import Allowance
 from models.campaign import Campaign
-from models.project import Project
 from models.transitions import NewJob
 from models.usage import Usage, left_usd
 
 router = APIRouter(
+    route_class=GuardedRoute,
     prefix="/api/campaigns",
     tags=["Campaigns"],
     responses={
@@ -86,7 +86,7 @@ def open_campaign(
         is_new = _insert_unless_there(session, project.id, wanted)
         campaign = queries.campaign_by_name(session, project.id, wanted.name)
         _refuse_other_terms(campaign, wanted.allowance)
-        [answer] = _answers(session, services, project, [campaign])
+        [answer] = _answers(session, services, project.id, [campaign])
     response.headers["Location"] = f"/api/campaigns/{campaign.uuid}"
     if not is_new:
         response.status_code = 200
@@ -130,14 +130,14 @@ def list_campaigns(
     """Every campaign of the project, newest first."""
     with services.database.transaction() as session:
         campaigns = queries.campaigns(session, project.id, name)
-        return CampaignList(campaigns=_answers(session, services, project, campaigns))
+        return CampaignList(campaigns=_answers(session, services, project.id, campaigns))
 
 
 @router.get("/{uuid}", summary="Show a campaign", responses=_NOT_FOUND)
 def show(uuid: UUID, project: NativeProject, services: ServicesOf) -> CampaignAnswer:
     """One campaign: where its jobs are, what each provider has made of it, and what that cost."""
     with services.database.transaction() as session:
-        [answer] = _answers(session, services, project, [_campaign(session, project.id, uuid)])
+        [answer] = _answers(session, services, project.id, [_campaign(session, project.id, uuid)])
         return answer
 
 
@@ -151,7 +151,7 @@ def change(uuid: UUID, terms: CampaignTerms, project: NativeProject, services: S
     """
     return _changed(
         services,
-        project,
+        project.id,
         uuid,
         lambda session, number: allowances.change_campaign(session, number, terms.allowance),
     )
@@ -160,21 +160,21 @@ def change(uuid: UUID, terms: CampaignTerms, project: NativeProject, services: S
 @router.post("/{uuid}/pause", summary="Pause a campaign", responses=_NOT_FOUND)
 def pause(uuid: UUID, project: NativeProject, services: ServicesOf) -> CampaignAnswer:
     """Send nothing new of it; what is begun is finished.  Safe to call twice."""
-    return _changed(services, project, uuid, allowances.pause_campaign)
+    return _changed(services, project.id, uuid, allowances.pause_campaign)
 
 
 @router.post("/{uuid}/resume", summary="Resume a campaign", responses=_NOT_FOUND)
 def resume(uuid: UUID, project: NativeProject, services: ServicesOf) -> CampaignAnswer:
     """Go on with a paused one.  Safe to call twice."""
-    return _changed(services, project, uuid, allowances.resume_campaign)
+    return _changed(services, project.id, uuid, allowances.resume_campaign)
 
 
 def _changed(
-    services: Services, project: Project, uuid: UUID, write: Callable[[Session, int], Campaign]
+    services: Services, project_id: int, uuid: UUID, write: Callable[[Session, int], Campaign]
 ) -> CampaignAnswer:
     with services.database.transaction() as session:
-        campaign = write(session, _campaign(session, project.id, uuid).id)
-        [answer] = _answers(session, services, project, [campaign])
+        campaign = write(session, _campaign(session, project_id, uuid).id)
+        [answer] = _answers(session, services, project_id, [campaign])
     services.bell.ring()
     logger.info(
         "Set what a campaign may use.",
@@ -195,9 +195,10 @@ def _campaign(session: Session, project_id: int, uuid: UUID) -> Campaign:
 
 
 def _answers(
-    session: Session, services: Services, project: Project, campaigns: Sequence[Campaign]
+    session: Session, services: Services, project_id: int, campaigns: Sequence[Campaign]
 ) -> list[CampaignAnswer]:
     """Each of the project's campaigns, counted."""
+    project = queries.project(session, project_id)
     numbers = [campaign.id for campaign in campaigns]
     counts = queries.campaign_counts(session, numbers)
     books = accounts.books(session, numbers)

@@ -8,11 +8,14 @@ commit then refuses.  What is said to the queue is said after that block.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import Depends, Request, Security
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 import broker
@@ -20,17 +23,16 @@ import catalogue
 import providers
 import storage
 from api import authentication
-from api.authentication import Credentials, NotAuthorized
+from api.authentication import Caller, Credentials, NotAuthorized
 from api.bell import Bell
-from api.errors import Problem, WiroRefusal
+from api.callers import Callers
+from api.errors import Problem, RateLimited, WiroRefusal
 from api.feed import Feed
-from api.listeners import Listeners
 from api.market import Market
+from api.throttle import Throttle
 from api.wiro_body import wiro_body
 from broker import Broker
-from models import queries
 from models.lifecycle import OnUnknown, Route
-from models.project import Project
 from models.session import Database
 from providers.base import Provider
 from settings import Settings
@@ -57,7 +59,6 @@ class Services:
         on_unknown: what becomes of a job whose answer was lost, for a caller who does not say.
         provider: one that is on, to read its ids with; nothing is asked of a vendor here.
         public_url: what callers see in front of our paths, without a final slash.
-        listeners: places for requests that wait without a thread.
         waiters: held by each request that waits for something other than a server.
     """
 
@@ -65,13 +66,14 @@ class Services:
     broker: Broker
     bell: Bell
     feed: Feed
+    callers: Callers
+    throttle: Throttle
     market: Market
     storage: Storage
     route: Route
     on_unknown: OnUnknown
     provider: Callable[[str], Provider]
     public_url: str
-    listeners: Listeners = field(default_factory=Listeners)
     waiters: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(WAITERS_MAX))
 
 
@@ -89,10 +91,12 @@ def connect(settings: Settings) -> Services:
         broker=queue,
         bell=Bell(queue),
         feed=Feed(database),
+        callers=Callers(database),
+        throttle=Throttle(settings.require_redis_url()),
         market=Market(
             catalogue.load(),
             turned_on=providers.turned_on(settings.keyed_providers()),
-            known=tuple(providers.names()),
+            known=providers.names(),
         ),
         storage=storage.connect(settings.outputs_url()),
         route=Route(settings.route),
@@ -133,7 +137,7 @@ _BEARER = HTTPBearer(
 )
 
 
-def wiro_credentials(
+async def wiro_credentials(
     api_key: Annotated[str | None, Security(_API_KEY)],
     nonce: Annotated[str | None, Security(_NONCE)],
     signature: Annotated[str | None, Security(_SIGNATURE)],
@@ -142,50 +146,105 @@ def wiro_credentials(
     return Credentials(api_key, nonce, signature)
 
 
-def wiro_project(services: ServicesOf, sent: Annotated[Credentials, Depends(wiro_credentials)]) -> Project:
-    """The project behind a request to Wiro's doors.
+async def uncounted_wiro_project(
+    request: Request, services: ServicesOf, sent: Annotated[Credentials, Depends(wiro_credentials)]
+) -> Caller:
+    """The project behind a request to Wiro's doors, however many it makes.
 
     Raises:
         WiroRefusal: 401, with Wiro's sentence.
     """
     try:
-        return authentication.check_headers(_project(services, sent.api_key), sent)
+        if not sent.api_key:
+            authentication.refuse_bearer(request.headers.get("authorization"))
+        return authentication.check_headers(await services.callers.by_key(sent.api_key), sent)
     except NotAuthorized as exc:
         _note_refusal(exc)
-        raise WiroRefusal((0, str(exc)), status=401) from exc
+        raise WiroRefusal((exc.code, str(exc)), status=401) from exc
 
 
-def native_project(
+async def uncounted_native_project(
     services: ServicesOf,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
     sent: Annotated[Credentials, Depends(wiro_credentials)],
-) -> Project:
-    """The project behind a request to the native API: key and secret, or Wiro's headers.
+) -> Caller:
+    """The project behind a request to the native API, however many it makes.
+
+    It is proved by key and secret, or by Wiro's headers.
 
     Raises:
         Problem: 401.
     """
     try:
         if bearer is None:
-            return authentication.check_headers(_project(services, sent.api_key), sent)
+            return authentication.check_headers(await services.callers.by_key(sent.api_key), sent)
         api_key, _, api_secret = bearer.credentials.partition(":")
-        return authentication.check_secret(_project(services, api_key), api_secret)
+        return authentication.check_secret(await services.callers.by_key(api_key), api_secret)
     except NotAuthorized as exc:
         _note_refusal(exc)
         detail = f"{exc} Send Authorization: Bearer API_KEY:API_SECRET, or Wiro's headers."
         raise Problem(401, "not_authorized", detail) from exc
 
 
-WiroProject = Annotated[Project, Depends(wiro_project)]
-NativeProject = Annotated[Project, Depends(native_project)]
+UncountedWiroProject = Annotated[Caller, Depends(uncounted_wiro_project)]
+UncountedNativeProject = Annotated[Caller, Depends(uncounted_native_project)]
+"""For the doors that stop things: nobody has to wait for his turn to stop spending."""
 
 
-def _project(services: Services, api_key: str | None) -> Project | None:
-    # Postgres takes no NUL in a text, not even to look for it.
-    if not api_key or "\0" in api_key:
-        return None
-    with services.database.transaction() as session:
-        return queries.project_by_key(session, api_key)
+async def wiro_project(services: ServicesOf, caller: UncountedWiroProject) -> Caller:
+    """The same, and one of the requests that it may make in a minute.
+
+    Raises:
+        RateLimited: it has made them all.
+    """
+    return await _counted(services, caller)
+
+
+async def native_project(services: ServicesOf, caller: UncountedNativeProject) -> Caller:
+    """The same, and one of the requests that it may make in a minute.
+
+    Raises:
+        RateLimited: it has made them all.
+    """
+    return await _counted(services, caller)
+
+
+WiroProject = Annotated[Caller, Depends(wiro_project)]
+NativeProject = Annotated[Caller, Depends(native_project)]
+
+
+async def _counted(services: Services, caller: Caller) -> Caller:
+    per_minute = caller.requests_per_minute
+    if per_minute is not None:
+        wait_s = await to_thread.run_sync(services.throttle.wait_s, caller.id, per_minute)
+        if wait_s:
+            raise RateLimited(per_minute, wait_s)
+    return caller
+
+
+class GuardedRoute(APIRoute):
+    """A door of the native API that asks who is there before it reads what they bring.
+
+    FastAPI reads and parses a body before it looks at any dependency: whoever has no key
+    could make us hold as much as a request may have.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's own, behind the guard."""
+        handle = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            await _refuse_strangers(request)
+            return await handle(request)
+
+        return handle if self.body_field is None else guarded
+
+
+async def _refuse_strangers(request: Request) -> None:
+    """Raises what the door itself would, which asks again: the key is read once a second."""
+    sent = [await one(request) for one in (_API_KEY, _NONCE, _SIGNATURE)]
+    services = await services_of(request)
+    await uncounted_native_project(services, await _BEARER(request), Credentials(*sent))
 
 
 def _note_refusal(exc: NotAuthorized) -> None:

@@ -2,7 +2,8 @@
 
 ApiError
 ├── Problem       the native API: RFC 9457, application/problem+json with a stable `code`
-└── WiroRefusal   Wiro's API: {"result": false, "errors": [{"code", "message"}]}, mostly with HTTP 200
+├── WiroRefusal   Wiro's API: {"result": false, "errors": [{"code", "message"}]}, mostly with HTTP 200
+└── RateLimited   both: the project has made its requests of this minute
 
 Whatever else goes wrong (no such path, a body that is no JSON, Postgres away) is
 said by `install`'s handlers in the dialect of the path.  No answer holds a secret or
@@ -65,6 +66,23 @@ class WiroRefusal(ApiError):
         self.status = status
 
 
+class RateLimited(ApiError):
+    """The project has made all the requests that it may make in a minute.
+
+    Attributes:
+        per_minute: how many these are.
+        wait_s: until it may make another one, in whole seconds.
+    """
+
+    def __init__(self, per_minute: int, wait_s: int) -> None:
+        super().__init__(
+            f"This project may make {per_minute} requests a minute: try again in {wait_s} s. "
+            "Cancel and kill are never refused for that."
+        )
+        self.per_minute = per_minute
+        self.wait_s = wait_s
+
+
 class LenientResponse(JSONResponse):
     """JSON of text that callers sent: half a surrogate pair in it becomes a question mark."""
 
@@ -102,6 +120,7 @@ def install(app: FastAPI) -> None:
     """Give the app an answer to everything that can go wrong."""
     app.add_exception_handler(Problem, _tell_problem)
     app.add_exception_handler(WiroRefusal, _tell_wiro)
+    app.add_exception_handler(RateLimited, _tell_rate_limited)
     app.add_exception_handler(HTTPException, _tell_http)
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     for away in (OperationalError, InterfaceError, PoolTimeout):
@@ -119,6 +138,12 @@ async def _tell_problem(_request: Request, exc: Exception) -> Response:
 async def _tell_wiro(_request: Request, exc: Exception) -> Response:
     assert isinstance(exc, WiroRefusal)  # noqa: S101 - as above
     return wiro_response(exc)
+
+
+async def _tell_rate_limited(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, RateLimited)  # noqa: S101 - as above
+    problem = Problem(429, "rate_limited", str(exc), requests_per_minute=exc.per_minute)
+    return _tell(request, problem, {"Retry-After": str(exc.wait_s)})
 
 
 async def _tell_http(request: Request, exc: Exception) -> Response:

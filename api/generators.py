@@ -11,7 +11,7 @@ from fastapi import APIRouter
 
 import providers
 from api import rooms
-from api.dependencies import NativeProject, ServicesOf
+from api.dependencies import GuardedRoute, NativeProject, ServicesOf
 from api.errors import Problem
 from api.market import SANDBOX, Market
 from api.rooms import Rooms
@@ -35,7 +35,11 @@ from models import breakers, limits, queries
 from models.breaker import Breaker
 from models.lifecycle import BreakerState, OfferKey
 
-router = APIRouter(prefix="/api", responses={401: {"model": ProblemAnswer, "description": "not_authorized"}})
+router = APIRouter(
+    route_class=GuardedRoute,
+    prefix="/api",
+    responses={401: {"model": ProblemAnswer, "description": "not_authorized"}},
+)
 
 
 @router.get("/models", tags=["Models"], summary="List models")

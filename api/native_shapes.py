@@ -14,7 +14,6 @@ from api.schemas import (
     JobDetail,
     JobError,
     JobUrls,
-    OrderedJob,
     OutputAnswer,
     QueueAnswer,
     plain_usd,
@@ -71,18 +70,8 @@ def job_detail(
         **_job_fields(services, job, around),
         queue=around.place,
         attempts=[_attempt(attempt) for attempt in attempts],
-        outputs=outputs_of(services, outputs),
+        outputs=[_output(services, stored) for stored in outputs],
     )
-
-
-def ordered_job(services: Services, job: Job, around: Setting, outputs: Sequence[Output]) -> OrderedJob:
-    """One job with its files."""
-    return OrderedJob(**_job_fields(services, job, around), outputs=outputs_of(services, outputs))
-
-
-def outputs_of(services: Services, outputs: Sequence[Output]) -> list[OutputAnswer]:
-    """A job's files."""
-    return [_output(services, stored) for stored in outputs]
 
 
 def event_answer(event: JobEvent) -> EventAnswer:
@@ -154,7 +143,6 @@ def _urls(services: Services, job: Job) -> JobUrls:
     return JobUrls(
         self=own,
         events=f"{own}/events",
-        outputs=f"{own}/outputs",
         cancel=f"{own}/cancel",
         kill=f"{own}/kill",
         resolve=f"{own}/resolve",

@@ -5,12 +5,13 @@ A tenant reads it and sets nothing: who holds a project's key must not raise its
 
 from fastapi import APIRouter
 
-from api.dependencies import NativeProject, ServicesOf
+from api.dependencies import GuardedRoute, NativeProject, ServicesOf
 from api.schemas import ProblemAnswer, ProjectAnswer
 from api.standing import notice_of_project, standing
-from models import closures, usage
+from models import closures, queries, usage
 
 router = APIRouter(
+    route_class=GuardedRoute,
     prefix="/api/project",
     tags=["Project"],
     responses={401: {"model": ProblemAnswer, "description": "not_authorized"}},
@@ -18,12 +19,13 @@ router = APIRouter(
 
 
 @router.get("", summary="Show your project")
-def show(project: NativeProject, services: ServicesOf) -> ProjectAnswer:
+def show(caller: NativeProject, services: ServicesOf) -> ProjectAnswer:
     """Its turns, limits and budget, and how much of each is in use.
 
     `notice` says why nothing new is sent: of it all, or of those jobs that may go nowhere else.
     """
     with services.database.transaction() as session:
+        project = queries.project(session, caller.id)
         used = usage.of_projects(session, [project.id])[project.id]
         notice = notice_of_project(project, used) or closures.why_projects_wait(
             session, [project.id], services.market.sold_by
@@ -31,6 +33,7 @@ def show(project: NativeProject, services: ServicesOf) -> ProjectAnswer:
     return ProjectAnswer(
         **dict(standing(project, used, notice)),
         name=project.name,
+        requests_per_minute=project.requests_per_minute,
         keep_jobs_days=project.keep_jobs_days,
         keep_events_days=project.keep_events_days,
         keep_outputs_days=project.keep_outputs_days,

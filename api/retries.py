@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from api import retrying
-from api.dependencies import NativeProject, Services, ServicesOf
+from api.dependencies import GuardedRoute, NativeProject, Services, ServicesOf
 from api.errors import Problem
 from api.filters import UNWANTED_ENDS, campaign_id_of, id_after, job_filter
 from api.native_shapes import job_answer
@@ -27,6 +27,7 @@ from models import queries
 from models.queries import JobFilter
 
 router = APIRouter(
+    route_class=GuardedRoute,
     prefix="/api",
     responses={
         401: {"model": ProblemAnswer, "description": "not_authorized"},

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from api import stopping, stopping_many
-from api.dependencies import NativeProject, Services, ServicesOf
+from api.dependencies import GuardedRoute, Services, ServicesOf, UncountedNativeProject
 from api.errors import Problem
 from api.filters import job_filter
 from api.jobs import WAIT_MAX_S, WaitS
@@ -24,6 +24,7 @@ from models.job import Job
 from models.lifecycle import Outcome
 
 router = APIRouter(
+    route_class=GuardedRoute,
     prefix="/api",
     responses={
         401: {"model": ProblemAnswer, "description": "not_authorized"},
@@ -52,7 +53,7 @@ class _Meant:
 
 @router.post("/jobs/cancel", tags=["Jobs"], summary="Cancel many jobs that wait")
 def cancel_many(
-    whom: StopBody, project: NativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
+    whom: StopBody, project: UncountedNativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
 ) -> StopManyAnswer:
     """Stop those that no worker holds; what runs goes on.  Safe to call twice.
 
@@ -64,7 +65,7 @@ def cancel_many(
 
 @router.post("/jobs/kill", tags=["Jobs"], summary="Stop many jobs wherever they are")
 def kill_many(
-    whom: StopBody, project: NativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
+    whom: StopBody, project: UncountedNativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
 ) -> StopManyAnswer:
     """Stop all of them, also those that run; waits for their workers to let go.  Safe to call twice."""
     return _stop(services, _meant(services, project.id, whom), ALL_BEGUN, wait_s)
@@ -99,7 +100,7 @@ def _filtered(
 
 @router.post("/campaigns/{uuid}/cancel", tags=["Campaigns"], summary="Cancel what waits of a campaign")
 def cancel_campaign(
-    uuid: UUID, project: NativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
+    uuid: UUID, project: UncountedNativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
 ) -> StopManyAnswer:
     """Stop every job of it that no worker holds; what runs is finished.  Safe to call twice.
 
@@ -111,7 +112,7 @@ def cancel_campaign(
 
 @router.post("/campaigns/{uuid}/kill", tags=["Campaigns"], summary="Stop a campaign")
 def kill_campaign(
-    uuid: UUID, project: NativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
+    uuid: UUID, project: UncountedNativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
 ) -> StopManyAnswer:
     """Stop every job of it, also those that run.  Safe to call twice, and certain as a cancel is."""
     return _stop_campaign(services, project.id, uuid, Outcome.KILLED, wait_s)

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 
 import catalogue
 from api import stopping, wiro_asking, wiro_tasks
-from api.dependencies import Services, ServicesOf, WiroBody, WiroProject
+from api.dependencies import Services, ServicesOf, UncountedWiroProject, WiroBody, WiroProject
 from api.errors import WiroRefusal
 from api.market import NotExpressible, NotSold
 from api.names import job_called
@@ -100,7 +100,7 @@ def list_tasks(project: WiroProject, body: WiroBody, services: ServicesOf) -> JS
 
 
 @router.post("/Task/Cancel", summary="Cancel a task that waits", openapi_extra=_TASK_BODY)
-def cancel(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
+def cancel(project: UncountedWiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
     """The task, cancelled.  One that runs or has ended is refused: kill it."""
     try:
         stop = stopping.cancel(services, project.id, _task_name(body), stopping.WAIT_S)
@@ -112,7 +112,7 @@ def cancel(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONRe
 
 
 @router.post("/Task/Kill", summary="Stop a task wherever it is", openapi_extra=_TASK_BODY)
-def kill(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
+def kill(project: UncountedWiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
     """The task as it is once stopped, or after three seconds; killing it again gives it again."""
     try:
         stop = stopping.kill(services, project.id, _task_name(body), stopping.WAIT_S)

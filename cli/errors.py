@@ -3,7 +3,6 @@
 CommandFailed
 ├── CannotStart        exit 2: bad usage, or this machine does not let us start as asked
 │   └── AlreadyRunning   somebody else has this home
-├── Refused            exit 2: the server says no
 └── CannotReach        exit 3: a server does not answer
 """
 
@@ -28,12 +27,6 @@ class CannotStart(CommandFailed):
 
 class AlreadyRunning(CannotStart):
     """Another process has this home."""
-
-
-class Refused(CommandFailed):
-    """The server says no."""
-
-    exit_status = 2
 
 
 class CannotReach(CommandFailed):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from models import money
-from models.allowances import DAYS_MAX, IN_FLIGHT_MAX, WEIGHT_MAX
+from models.allowances import DAYS_MAX, IN_FLIGHT_MAX, REQUESTS_MAX, WEIGHT_MAX
 from models.provider_rules import PER_SECOND_MAX, PER_SECOND_MIN
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -87,6 +87,14 @@ MAX_IN_FLIGHT = Handle(
 BUDGET = Handle(
     "budget_usd", "budget", read_dollars, "USD", "What it may spend in all, hard.", "It may spend any sum."
 )
+REQUESTS_PER_MINUTE = Handle(
+    "requests_per_minute",
+    "requests-per-minute",
+    click.IntRange(1, REQUESTS_MAX),
+    "N",
+    "Requests that its callers may make; to cancel and to kill is never refused.",
+    "Any number of requests.",
+)
 KEEP_JOBS = Handle(
     "keep_jobs_days",
     "keep-jobs",
@@ -132,7 +140,15 @@ PRICE = Handle(
 )
 
 OF_A_CAMPAIGN = (WEIGHT, MAX_IN_FLIGHT, BUDGET)
-OF_A_PROJECT = (WEIGHT, MAX_IN_FLIGHT, BUDGET, KEEP_JOBS, KEEP_EVENTS, KEEP_OUTPUTS)
+OF_A_PROJECT = (
+    WEIGHT,
+    MAX_IN_FLIGHT,
+    REQUESTS_PER_MINUTE,
+    BUDGET,
+    KEEP_JOBS,
+    KEEP_EVENTS,
+    KEEP_OUTPUTS,
+)
 OF_A_PROVIDER = (IN_FLIGHT, PER_SECOND, PRICE)
 
 

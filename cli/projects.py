@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 import catalogue
 import providers
 import settings
+from cli import documents
 from cli.errors import CannotStart
 from cli.handles import OF_A_PROJECT, setting_options
 from cli.operating import transaction
 from cli.options import json_option
 from cli.rendering import exact_usd, facts, plain, print_json, table, to_stderr, to_stdout, when
 from cli.standing import print_notice, standing_facts
-from client import documents
 from models import allowances, closures, queries, usage
 from models.allowances import ProjectTerms
 from models.closures import Sellers
@@ -27,15 +27,6 @@ from models.project import AuthMode, Project, create_project
 from models.session import Database
 from models.usage import Usage, left_usd
 from settings import Settings
-
-
-class Document(documents.Project):
-    """A tenant, as its operator sees it; without its secret."""
-
-    id: int
-    auth: str
-    api_key: str
-
 
 FIRST_PROJECT = "first"
 NAME_MAX = 100
@@ -192,7 +183,7 @@ def _called(session: Session, name: str) -> Project:
 # --- how it is shown -----------------------------------------------------------------------------------
 
 
-def _documents(session: Session, found: Sequence[Project]) -> list[Document]:
+def _documents(session: Session, found: Sequence[Project]) -> list[documents.Project]:
     """Each as the API shows a tenant its own, and what only an operator sees."""
     numbers = [one.id for one in found]
     used = usage.of_projects(session, numbers)
@@ -206,7 +197,7 @@ def _sold_by(given: Settings) -> Sellers:
     return lambda model_slug: known.sold_by(model_slug, turned_on)
 
 
-def _document(one: Project, used: Usage, waits: str | None) -> Document:
+def _document(one: Project, used: Usage, waits: str | None) -> documents.Project:
     left = left_usd(one, used)
     return {
         "id": one.id,
@@ -223,6 +214,7 @@ def _document(one: Project, used: Usage, waits: str | None) -> Document:
         "left_usd": plain_usd(left),
         "paused_at": one.paused_at.isoformat() if one.paused_at else None,
         "notice": _why_none_is_sent(one, left) or waits,
+        "requests_per_minute": one.requests_per_minute,
         "keep_jobs_days": one.keep_jobs_days,
         "keep_events_days": one.keep_events_days,
         "keep_outputs_days": one.keep_outputs_days,
@@ -239,7 +231,7 @@ def _why_none_is_sent(one: Project, left: Decimal | None) -> str | None:
     return None
 
 
-def _in_a_word(document: Document) -> str:
+def _in_a_word(document: documents.Project) -> str:
     if document["paused_at"]:
         return "paused"
     if document["left_usd"] is not None and Decimal(document["left_usd"]) <= 0:
@@ -247,7 +239,7 @@ def _in_a_word(document: Document) -> str:
     return "waits" if document["notice"] else ""
 
 
-def _tell(document: Document, *, as_json: bool) -> None:
+def _tell(document: documents.Project, *, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
@@ -256,6 +248,7 @@ def _tell(document: Document, *, as_json: bool) -> None:
         ("events", document["keep_events_days"]),
         ("outputs", document["keep_outputs_days"]),
     )
+    per_minute = document["requests_per_minute"]
     console = to_stdout()
     console.print(
         facts(
@@ -265,6 +258,7 @@ def _tell(document: Document, *, as_json: bool) -> None:
                 ("auth", document["auth"]),
                 ("created", when(document["created_at"])),
                 *standing_facts(document),
+                ("requests", "any number" if per_minute is None else f"at most {per_minute:,} a minute"),
                 ("kept", " · ".join(f"{what} {_how_long(days)}" for what, days in kept)),
             ]
         )

@@ -24,6 +24,9 @@ WEIGHT_MAX = 1_000
 IN_FLIGHT_MAX = 1_000_000
 """More than any vendor takes at a time; a larger number is a slip of the finger."""
 
+REQUESTS_MAX = 100_000
+"""In a minute.  More than one process answers; the moment of each is kept in Redis for so long."""
+
 DAYS_MAX = 36_500
 """A hundred years: whoever wants more wants for ever."""
 
@@ -39,8 +42,9 @@ class Allowance(TypedDict, total=False):
 
 
 class ProjectTerms(Allowance, total=False):
-    """The same of a project, with the days for which it keeps what has ended."""
+    """The same of a project, with its callers' pace and the days for which it keeps what has ended."""
 
+    requests_per_minute: int | None
     keep_jobs_days: int | None
     keep_events_days: int | None
     keep_outputs_days: int | None

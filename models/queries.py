@@ -78,6 +78,11 @@ def project_by_key(session: Session, api_key: str) -> Project | None:
     return session.scalars(select(Project).where(Project.api_key == api_key)).one_or_none()
 
 
+def project(session: Session, project_id: int) -> Project:
+    """The project of this number."""
+    return session.scalars(select(Project).where(Project.id == project_id)).one()
+
+
 def projects(session: Session) -> Sequence[Project]:
     """All projects, oldest first."""
     return session.scalars(select(Project).order_by(Project.id)).all()

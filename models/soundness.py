@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import Result, text
 from sqlalchemy.orm import Session
 
+from models.delivery import SETTLED_KEPT
 from models.lifecycle import ARROWS, FINAL, OPEN_ATTEMPTS, RUNNING, Status
 
 
@@ -189,6 +190,19 @@ CHECKS = (
             SELECT FROM attempts
             WHERE attempts.job_id = jobs.id AND state = 'unknown' AND finished_at IS NULL)
         """,
+    ),
+    # --- what callers are owed
+    Check(
+        "callers_are_told",
+        "A job with a callback that has ended has its delivery, since there are any and for as long as kept.",
+        f"""
+        SELECT jobs.id, count(deliveries.id) || ' deliveries of its callback'
+        FROM jobs LEFT JOIN deliveries ON deliveries.job_id = jobs.id AND deliveries.kind = 'callback'
+        WHERE jobs.outcome IS NOT NULL AND jobs.callback_url IS NOT NULL
+            AND jobs.finished_at > (SELECT min(created_at) FROM deliveries)
+            AND jobs.finished_at > now() - interval '{SETTLED_KEPT.days} days'
+        GROUP BY jobs.id HAVING count(deliveries.id) <> 1
+        """,  # noqa: S608
     ),
     # --- money
     Check(

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -19,16 +20,19 @@ class UnknownProvider(KeyError):
         return str(self.args[0])
 
 
-def names() -> list[str]:
+@cache
+def names() -> tuple[str, ...]:
     """The name of every provider there is, sorted.
 
-    Found by reading the package's files: nothing is imported, so one
+    Found by reading the package's files, once: nothing is imported, so one
     provider's missing library cannot hide the others.
     """
     folder = Path(__file__).parent
     files = {path.stem: path for path in folder.glob("*.py")}
     files |= {path.parent.name: path for path in folder.glob("*/__init__.py")}
-    return sorted(name for name, path in files.items() if name not in _SEAM and _exports_provider(path))
+    return tuple(
+        sorted(name for name, path in files.items() if name not in _SEAM and _exports_provider(path))
+    )
 
 
 def load(name: str) -> Callable[..., Provider]:

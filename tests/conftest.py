@@ -3,6 +3,7 @@
 import inspect
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import count
 
@@ -17,7 +18,40 @@ from models.project import AuthMode, Project
 from models.session import Database
 from models.worker import Worker
 
+EMPTY = "template0"
+
+END_OTHERS = """
+    SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+# The names and definitions of everything in it, no table larger than a few pages, and nothing known
+# about its rows: who left it so, or changed anything but rows, had it to himself.
+SHAPE = """
+    SELECT md5(string_agg(part, ',' ORDER BY part)) FROM (
+        SELECT format('%s %s', oid, relfilenode) FROM pg_class WHERE relnamespace = 'public'::regnamespace
+        UNION ALL SELECT format('%s %s %s', oid, tgname, tgenabled) FROM pg_trigger
+        UNION ALL SELECT format('%s %s', oid, prosrc) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+        UNION ALL SELECT format('%s %s', oid, pg_get_constraintdef(oid)) FROM pg_constraint
+        UNION ALL SELECT format('%s %s %s %s', attrelid, attname, atttypid, attnotnull)
+            FROM pg_attribute WHERE attrelid >= 16384
+        UNION ALL SELECT format('%s %s', starelid, staattnum) FROM pg_statistic WHERE starelid >= 16384
+        UNION ALL SELECT format('%s %s', setdatabase, setconfig) FROM pg_db_role_setting
+        UNION ALL SELECT relname FROM pg_class
+            WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 1048576
+    ) AS parts(part)
+"""
+TABLES = """
+    SELECT relname FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'
+"""
+RESTART_NUMBERS = """
+    SELECT setval(oid::regclass, 1, false) FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'S'
+"""
+
 _numbers = count(1)
+_spare: defaultdict[str, list[str]] = defaultdict(list)
+_shapes: dict[str, str] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,7 +101,7 @@ def template(servers: tuple[str, str]) -> str:
 @pytest.fixture
 def empty_database_url(servers: tuple[str, str]) -> Iterator[str]:
     """A database of this test's own, without a table."""
-    yield from _own_database(servers[0], "template0")
+    yield from _own_database(servers[0], EMPTY)
 
 
 @pytest.fixture
@@ -115,10 +149,41 @@ def redis_url(servers: tuple[str, str]) -> str:
 def _own_database(server_url, template) -> Iterator[str]:
     url = make_url(server_url)
     name = f"test_{next(_numbers)}"
-    # Copied file by file: on a server that flushes nothing that is twice as fast as through the log.
-    _execute(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    if _spare[template]:
+        # Under another name, so that whoever was left behind by an earlier test finds nothing.
+        _execute(url, f"ALTER DATABASE {_spare[template].pop()} RENAME TO {name}")
+    else:
+        # Copied file by file: on a server that flushes nothing that is twice as fast as through the log.
+        _execute(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     yield _on(url, name)
-    _execute(url, f"DROP DATABASE {name} WITH (FORCE)")
+    if template != EMPTY and _emptied(_on(url, name), _shape(url, template)):
+        _spare[template].append(name)
+    else:
+        _execute(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _shape(url, template) -> str:
+    """What makes a database like its template."""
+    if template not in _shapes:
+        with psycopg.connect(_on(url, template), autocommit=True) as connection:
+            _shapes[template] = connection.execute(SHAPE).fetchone()[0]
+    return _shapes[template]
+
+
+def _emptied(url, shape) -> bool:
+    """Take every row out of a database; False when it is then not like new.
+
+    Many times faster than another copy, of which each is 300 files.
+    """
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(END_OTHERS)
+        if connection.execute(SHAPE).fetchone()[0] != shape:
+            return False
+        connection.execute("SET session_replication_role = replica")  # no trigger, no foreign key
+        tables = [name for (name,) in connection.execute(TABLES)]
+        connection.execute("; ".join(f"DELETE FROM {name}" for name in tables))  # noqa: S608
+        connection.execute(RESTART_NUMBERS)
+    return True
 
 
 def _on(url, name) -> str:

@@ -38,6 +38,8 @@ class NewJob:
         start_within: it expires unless an attempt was begun by then.
         deadline: it expires unless it has ended by then.
         retry: its own retry policy, over its model's.
+        webhook_url: told in Standard Webhooks' words, signed with the project's secret.
+        webhook_events: which of them; None for all.
         tags: the caller's words for it; None for none.
         idempotency_key: the caller's name for the request, for a job of no campaign: the project has one job
             of each.
@@ -58,6 +60,8 @@ class NewJob:
     start_within: timedelta | None = None
     deadline: timedelta | None = None
     retry: Mapping[str, Any] | None = None
+    webhook_url: str | None = None
+    webhook_events: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
     idempotency_key: str | None = None
     request_sha256: str | None = None
@@ -118,6 +122,8 @@ _TERMS = (
     "on_unknown",
     "excluded",
     "callback_url",
+    "webhook_url",
+    "webhook_events",
     "start_within",
     "deadline",
     "retry",
@@ -136,17 +142,17 @@ _INSERT = """
         INSERT INTO jobs (
             uuid, socket_token, custom_id, parameters, kind, project_id, campaign_id, model_slug, priority,
             wanted_providers, route, on_unknown, excluded, callback_url, retry, start_by_at, deadline_at,
-            tags, idempotency_key, request_sha256
+            webhook_url, webhook_events, tags, idempotency_key, request_sha256
         )
         SELECT
             (job->>0)::uuid, job->>1, job->>2, job->3, kind, project_id, campaign_id, model_slug, priority,
             wanted_providers, route, on_unknown, excluded, callback_url, retry, now() + start_within,
-            now() + deadline, tags, idempotency_key, request_sha256
+            now() + deadline, webhook_url, webhook_events, tags, idempotency_key, request_sha256
         FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS run (
             jobs jsonb, kind text, project_id bigint, campaign_id bigint, model_slug text, priority smallint,
             wanted_providers text[], route text, on_unknown text, excluded jsonb, callback_url text,
-            retry jsonb, start_within interval, deadline interval, tags text[], idempotency_key text,
-            request_sha256 text
+            webhook_url text, webhook_events text[], retry jsonb, start_within interval, deadline interval,
+            tags text[], idempotency_key text, request_sha256 text
         ), jsonb_array_elements(run.jobs) AS job
         ON CONFLICT {names} DO NOTHING
         RETURNING id, socket_token, status, claim

@@ -28,13 +28,14 @@ WITH wanted AS (
 made AS (
     INSERT INTO jobs (
         retry_of, uuid, socket_token, kind, excluded, project_id, campaign_id, custom_id, model_slug,
-        parameters, callback_url, wanted_providers, route, on_unknown, priority, retry, tags, start_by_at,
-        deadline_at
+        parameters, callback_url, webhook_url, webhook_events, wanted_providers, route, on_unknown,
+        priority, retry, tags, start_by_at, deadline_at
     )
     SELECT
         old.id, wanted.uuid, wanted.token, wanted.kind, wanted.excluded::jsonb, old.project_id,
         old.campaign_id, old.custom_id, old.model_slug, old.parameters, old.callback_url,
-        old.wanted_providers, old.route, old.on_unknown, old.priority, old.retry, old.tags,
+        old.webhook_url, old.webhook_events, old.wanted_providers, old.route, old.on_unknown,
+        old.priority, old.retry, old.tags,
         now() + (old.start_by_at - old.created_at), now() + (old.deadline_at - old.created_at)
     FROM wanted
     JOIN jobs AS old ON old.id = wanted.id

@@ -375,6 +375,7 @@ def test_a_project_reads_its_own_terms_and_no_secret(client, project, database):
         "left_usd": "100",
         "paused_at": None,
         "notice": None,
+        "requests_per_minute": None,
         "keep_jobs_days": 90,
         "keep_events_days": None,
         "keep_outputs_days": None,

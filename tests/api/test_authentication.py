@@ -1,7 +1,9 @@
 """Who is let in, at both doors, and in which words the others are not."""
 
+import asyncio
 import hashlib
 import hmac
+import re
 
 import pytest
 
@@ -29,10 +31,10 @@ def headers(nonce="1734513807", signature=None, key="their-key"):
     return {"x-api-key": key, "x-nonce": nonce, "x-signature": signature or signed(nonce)}
 
 
-def refusal(answer):
+def refusal(answer, code=0):
     assert answer.json()["result"] is False
     [error] = answer.json()["errors"]
-    assert error["code"] == 0
+    assert error["code"] == code
     return answer.status_code, error["message"]
 
 
@@ -118,8 +120,36 @@ def test_an_unknown_or_missing_key_is_refused(ask, unknown):
     assert refusal(ask(unknown)) == (401, UNKNOWN_KEY)
 
 
-def test_wiros_door_does_not_know_bearers(ask):
-    assert refusal(ask({"Authorization": "Bearer our-key:our-secret"})) == (401, UNKNOWN_KEY)
+@pytest.mark.parametrize(
+    ("authorization", "sentence"),
+    [
+        ("Bearer our-key:our-secret", "Authorization bearer token is invalid."),
+        ("bearer anything", "Authorization bearer token is invalid."),
+        ("Bearer", "Authorization bearer token is not founded in headers."),
+        ("Bearer  ", "Authorization bearer token is not founded in headers."),
+    ],
+)
+def test_a_bearer_in_place_of_a_key_is_told_in_wiros_words(ask, authorization, sentence):
+    assert refusal(ask({"Authorization": authorization}), code=99) == (401, sentence)
+
+
+@pytest.mark.parametrize("unknown", [{"x-api-key": "nobody"}, {"Authorization": "Basic b3VyLWtleQ=="}])
+def test_what_is_no_bearer_is_told_as_a_missing_key(ask, unknown):
+    assert refusal(ask(unknown)) == (401, UNKNOWN_KEY)
+
+
+def test_a_bearer_beside_a_key_does_not_matter(ask):
+    assert ask({"Authorization": "Bearer x", "x-api-key": "our-key"}).json() == NO_TASK
+    assert refusal(ask({"Authorization": "Bearer x", "x-api-key": "nobody"})) == (401, UNKNOWN_KEY)
+
+
+def test_one_nonce_serves_every_call(anonymous, signing_project):
+    proof = headers("1734513807", signature=f"SHA2-256(stdin)= {signed('1734513807')}")
+
+    for verb in ("Detail", "List", "Cancel", "Kill", "Detail"):
+        answer = anonymous.post(f"/v1/Task/{verb}", json={"taskid": "1"}, headers=proof)
+
+        assert answer.status_code == 200
 
 
 # --- the native API ---------------------------------------------------------------------------------
@@ -184,3 +214,57 @@ def test_no_secret_is_told_or_logged(list_jobs, ask, caplog):
     for text in told:
         for word in ["our-secret", "their-secret", "wrong-secret", signed(), signed(secret="wrong-secret")]:
             assert word not in text
+
+
+# --- before the body is read -------------------------------------------------------------------------
+
+
+def doors(app):
+    """(method, path) of everything that may be sent a body, as the API's page has it."""
+    return [
+        (method.upper(), re.sub(r"\{\w+\}", "1", path))
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+        if method in {"post", "put", "patch", "delete"}
+    ]
+
+
+def test_nobody_is_read_who_has_not_said_who_he_is(app, anonymous):
+    for method, path in doors(app):
+        status, was_read = knock(app, method, path)
+
+        assert status == 401, (method, path)
+        assert not was_read, (method, path)
+
+
+def knock(app, method, path):
+    """The status of an anonymous request, and whether its body was looked at before."""
+    answers, reads = [], []
+
+    async def receive():
+        reads.append(len(answers))
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message):
+        answers.append(message)
+
+    asyncio.run(app(scope_of(method, path), receive, send))
+    return answers[0]["status"], 0 in reads
+
+
+def scope_of(method, path):
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json"), (b"content-length", b"2")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 2),
+        "state": {},
+    }

@@ -27,6 +27,9 @@ BREAK = {
     " dispatched_at = NULL, worker_id = NULL, open_provider = 'bfl'",
     "held_jobs_are_in_doubt": "UPDATE jobs SET status = 'task_queue', outcome = NULL, finished_at = NULL,"
     " dispatched_at = NULL, worker_id = NULL, held_at = now()",
+    "callers_are_told": "INSERT INTO deliveries (project_id, job_id, kind, event, url, created_at)"
+    " SELECT project_id, id, 'webhook', 'job.failed', 'https://a.example', now() - interval '1 h' FROM jobs;"
+    " UPDATE jobs SET callback_url = 'https://a.example'",
     "one_open_attempt": "DROP INDEX uq_attempts_open;"
     " INSERT INTO attempts (job_id, number, provider, remote_id)"
     " SELECT job_id, n, provider, remote_id FROM attempts, generate_series(2, 3) AS n",

@@ -143,7 +143,7 @@ def assert_facts(stage, error):
 
 
 def test_every_provider_in_the_package_is_asked():
-    assert providers.names() == sorted(PROVIDERS)
+    assert providers.names() == tuple(sorted(PROVIDERS))
 
 
 def test_every_scenario_is_on_the_tape_or_said_to_be_unsaid(name, tape_of):

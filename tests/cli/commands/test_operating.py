@@ -73,6 +73,16 @@ def test_a_projects_terms_are_set_and_shown(on, studio):
     assert [shown[f"keep_{what}_days"] for what in ("jobs", "events", "outputs")] == [90, 30, 365]
 
 
+def test_a_projects_requests_are_limited_and_let_go(on, studio):
+    limited = told(on("project", "set", "studio", "--requests-per-minute", "600", "--json"))
+    in_words = on("project", "show", "studio")
+    lifted = told(on("project", "set", "studio", "--no-requests-per-minute", "--json"))
+
+    assert limited["requests_per_minute"] == 600
+    assert "at most 600 a minute" in in_words.stdout
+    assert lifted["requests_per_minute"] is None
+
+
 def test_terms_are_lifted_one_by_one(on, studio, reread):
     on("project", "set", "studio", "--budget", "1", "--max-in-flight", "5", "--keep-jobs", "9")
 
