@@ -10,8 +10,8 @@ No task is defined here; everything is published by name.
 import base64
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from uuid import UUID, uuid4
 
 import redis
@@ -38,8 +38,12 @@ UNACKNOWLEDGED = frozenset({REMOTE})
 RING_EXPIRES_S = 5
 """A ring whose message was lost is forgotten after this long; beat rings again each second."""
 
+WORDS = "darkroom:words"
+"""The channel on which workers tell what providers say; what nobody hears is gone."""
+
 WIPE_MARK = "darkroom:published"
 _PUBLISH_BATCH = 500
+_LISTEN_S = 0.5
 
 logger = logging.getLogger("darkroom.broker")
 
@@ -63,6 +67,22 @@ class GenerateMessage:
             "model": self.model,
             "provider": self.provider,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a provider said of a job that it works on.
+
+    Attributes:
+        claim: under which it was heard.
+        progress: 0 to 1; None when it did not say.
+        log: one or a few lines; None when it said nothing.
+    """
+
+    job_id: int
+    claim: int
+    progress: float | None
+    log: str | None
 
 
 def queue_of(provider: str) -> str:
@@ -193,6 +213,28 @@ class Broker:
         except (redis.RedisError, OperationalError) as exc:
             logger.warning("Could not revoke.", extra={"event": "revoke_failed", "error": str(exc)})
 
+    def tell(self, words: Sequence[Word]) -> int:
+        """Tell what was said to whoever listens; how many do.  Never raises."""
+        try:
+            return int(self._redis.publish(WORDS, json.dumps([astuple(word) for word in words])))
+        except redis.RedisError as exc:
+            logger.debug("Could not tell.", extra={"event": "tell_failed", "error": str(exc)})
+            return 0
+
+    def listen(self, is_wanted: Callable[[], bool]) -> Iterator[list[Word]]:
+        """What is told, for as long as `is_wanted`, which is asked about twice a second.
+
+        Raises:
+            redis.RedisError: Redis is away.
+        """
+        # redis has no types for it
+        with self._redis.pubsub(ignore_subscribe_messages=True) as ear:  # type: ignore[no-untyped-call]
+            ear.subscribe(WORDS)
+            while is_wanted():
+                message = ear.get_message(timeout=_LISTEN_S)
+                if message is not None:
+                    yield _words(message["data"])
+
     def ping(self) -> None:
         """Raises redis.RedisError unless Redis answers."""
         self._redis.ping()
@@ -242,6 +284,14 @@ class Broker:
             },
         }
         return json.dumps(envelope).encode()
+
+
+def _words(told: bytes) -> list[Word]:
+    """What is not of our making is nothing."""
+    try:
+        return [Word(*fields) for fields in json.loads(told)]
+    except (TypeError, ValueError):
+        return []
 
 
 def _ring_key(task: str) -> str:

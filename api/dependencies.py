@@ -90,7 +90,7 @@ def connect(settings: Settings) -> Services:
         database=database,
         broker=queue,
         bell=Bell(queue),
-        feed=Feed(database),
+        feed=Feed(database, queue.listen),
         callers=Callers(database),
         throttle=Throttle(settings.require_redis_url()),
         market=Market(

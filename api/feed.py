@@ -9,13 +9,15 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.watchers import Told, Watcher, wake
+from broker import Word
 from models import watching
 from models.session import Database
 from models.watching import Moved
@@ -34,8 +36,13 @@ CHECK_S = 5.0
 AWAY_S = 1.0
 """Until the next try while Postgres is away."""
 
+DEAF_S = 5.0
+"""Until the next try while Redis is away."""
+
 SPAN = 256
 """Rows of one job that are read at a time, and so kept for a slow watcher at most."""
+
+Listen = Callable[[Callable[[], bool]], Iterable[Sequence[Word]]]
 
 logger = logging.getLogger("darkroom.feed")
 
@@ -43,14 +50,20 @@ logger = logging.getLogger("darkroom.feed")
 class Feed:
     """Tells watchers of their jobs."""
 
-    def __init__(self, database: Database, *, pause_s: float = PAUSE_S) -> None:
-        """Nothing is read before `start`."""
+    def __init__(self, database: Database, listen: Listen | None = None) -> None:
+        """Nothing is read before `start`.
+
+        Args:
+            database: with the ledger.
+            listen: what workers tell of what providers say, for as long as it is wanted.
+        """
         self._database = database
-        self._pause_s = pause_s
+        self._listen = listen
         self._changed = threading.Condition()  # guards all below: loops come and go, the thread reads
         self._watchers: dict[int, set[Watcher]] = defaultdict(set)
         self._fresh: set[int] = set()  # jobs that somebody has begun to watch since the last look
         self._thread: threading.Thread | None = None
+        self._ear: threading.Thread | None = None
         self._look_at = self._check_at = self._away_until = 0.0  # by the monotonic clock
 
     # --- for those who watch --------------------------------------------------------------------------
@@ -78,13 +91,13 @@ class Feed:
             return False
         return self._thread is not None
 
-    def tell(self, job_id: int, word: Told) -> None:
-        """Pass on what was said of a job, to those who watch it now; from any thread."""
+    def tell(self, words: Iterable[Word]) -> None:
+        """Pass on what was said, to those who watch its jobs now; from any thread."""
         with self._changed:
-            listeners = tuple(self._watchers.get(job_id, ()))
-        for watcher in listeners:
-            watcher.tell(word)
-        wake(listeners)
+            heard = [(watcher, word) for word in words for watcher in self._watchers.get(word.job_id, ())]
+        for watcher, word in heard:
+            watcher.tell(Told(word.claim, word.progress, word.log))
+        wake({watcher for watcher, _ in heard})
 
     def _remember(self, watcher: Watcher) -> None:
         with self._changed:
@@ -92,7 +105,7 @@ class Feed:
                 watcher.end()
             self._watchers[watcher.job_id].add(watcher)
             self._fresh.add(watcher.job_id)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def _forget(self, watcher: Watcher) -> None:
         with self._changed:
@@ -105,19 +118,23 @@ class Feed:
 
     def start(self) -> None:
         """Begin to read; nothing happens where that was begun already."""
-        if self._thread is None:
-            # A daemon: a look that hangs on a silent Postgres must not keep the process alive.
-            self._thread = threading.Thread(target=self._work, name="feed", daemon=True)
-            self._thread.start()
+        if self._thread is not None:
+            return
+        # Daemons: a look that hangs on a silent Postgres must not keep the process alive.
+        self._thread = threading.Thread(target=self._work, name="feed", daemon=True)
+        self._thread.start()
+        if self._listen is not None:
+            self._ear = threading.Thread(target=self._hear, args=(self._listen,), name="ear", daemon=True)
+            self._ear.start()
 
     def stop(self, timeout_s: float = 2.0) -> None:
         """Read no more, and let every watcher go."""
         with self._changed:
-            thread, self._thread = self._thread, None
+            thread, self._thread, self._ear = self._thread, None, None
             watchers = [watcher for of_job in self._watchers.values() for watcher in of_job]
             for watcher in watchers:
                 watcher.end()
-            self._changed.notify()
+            self._changed.notify_all()
         wake(watchers)
         if thread is not None:
             thread.join(timeout_s)
@@ -214,7 +231,28 @@ class Feed:
 
     def _rest(self, look: "_Look", took_s: float) -> None:
         if look.is_for_all:
-            self._look_at = time.monotonic() + max(self._pause_s, took_s * (1 / SHARE - 1))
+            self._look_at = time.monotonic() + max(PAUSE_S, took_s * (1 / SHARE - 1))
+
+    # --- its ear --------------------------------------------------------------------------------------
+
+    def _hear(self, listen: Listen) -> None:
+        """Redis away costs words, and words only."""
+        while self._wait_until_watched():
+            try:
+                for words in listen(self._is_wanted):
+                    self.tell(words)
+            except RedisError as exc:
+                logger.warning("Cannot listen.", extra={"event": "listen_failed", "error": str(exc)})
+                time.sleep(DEAF_S)
+
+    def _wait_until_watched(self) -> bool:
+        """Whether there is somebody to listen for; no, when the feed was stopped."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._watchers or self._ear is not threading.current_thread())
+            return self._ear is threading.current_thread()
+
+    def _is_wanted(self) -> bool:
+        return bool(self._watchers) and self._ear is threading.current_thread()
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,7 @@ def _attempt(attempt: Attempt) -> AttemptAnswer:
         request_id=attempt.request_id,
         error_code=attempt.error_code,
         error_message=attempt.error_message,
+        log=attempt.log,
         intended_at=attempt.intended_at,
         submitted_at=attempt.submitted_at,
         finished_at=attempt.finished_at,

@@ -505,6 +505,10 @@ class AttemptAnswer(Answer):
     request_id: Annotated[str | None, Field(description="The provider's own, for its support.")]
     error_code: str | None
     error_message: str | None
+    log: Annotated[
+        str | None,
+        Field(description="What the provider said while it worked, its last lines; kept when it ends."),
+    ]
     intended_at: datetime
     submitted_at: datetime | None
     finished_at: datetime | None

@@ -47,6 +47,7 @@ class Attempt(TypedDict):
     request_id: str | None
     error_code: str | None
     error_message: str | None
+    log: str | None
 
 
 class Queue(TypedDict):

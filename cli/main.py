@@ -16,7 +16,7 @@ try:
     import click
 
     import settings
-    from cli import admin, campaigns, doctor, jobs, offering, projects, retrying, simulate, stopping
+    from cli import admin, campaigns, doctor, jobs, logbook, offering, projects, retrying, simulate, stopping
     from cli.client import Connection
     from cli.errors import CommandFailed
     from settings import BadSetting
@@ -115,6 +115,7 @@ for command in (
     jobs.run,
     jobs.list_jobs,
     jobs.show,
+    logbook.logs,
     stopping.cancel,
     stopping.kill,
     retrying.retry,

@@ -22,6 +22,9 @@ IDENTITY = ("taskid", "task_uuid", "id")
 """What the providers' tickets call their own id of a request."""
 
 
+LOG_MAX_CHARS = 8000
+"""Of what a provider said in an attempt so many characters are kept, the last ones."""
+
 _IN_DOUBT = (AttemptState.INTENT, AttemptState.UNKNOWN, AttemptState.WRITTEN_OFF)
 """Nobody could say whether they cost anything."""
 
@@ -133,6 +136,12 @@ def _make(session: Session, job_id: int, provider: str, remote_id: str, key: UUI
     session.flush()
     session.refresh(attempt)
     return attempt
+
+
+def add_to_log(session: Session, attempt_id: int, said: str) -> None:
+    """Keep what the provider said, behind what it said before."""
+    longer = func.right(func.concat_ws("\n", Attempt.log, said), LOG_MAX_CHARS)
+    session.execute(update(Attempt).where(Attempt.id == attempt_id).values(log=longer))
 
 
 def lock_job_of(session: Session, attempt_id: int) -> int:

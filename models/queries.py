@@ -26,6 +26,7 @@ from sqlalchemy import (
     true,
     tuple_,
 )
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session, aliased
 
 from models import places
@@ -232,6 +233,17 @@ def has_jobs_for(session: Session, project_id: int, model_slug: str) -> bool:
 def trail(session: Session, job_id: int) -> Sequence[JobEvent]:
     """Every status the job has had, in order."""
     return session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.seq)).all()
+
+
+def logs(session: Session, job_ids: Collection[int]) -> dict[int, str]:
+    """What the providers of each job said while they worked, of all its attempts; of most jobs, nothing."""
+    said = func.string_agg(Attempt.log, aggregate_order_by(literal("\n"), Attempt.number))
+    rows = session.execute(
+        select(Attempt.job_id, said.label("log"))
+        .where(Attempt.job_id.in_(job_ids), Attempt.log.is_not(None))
+        .group_by(Attempt.job_id)
+    )
+    return {row.job_id: row.log for row in rows}
 
 
 def trails(session: Session, job_ids: Collection[int]) -> dict[int, list[JobEvent]]:

@@ -16,7 +16,16 @@ def wiro_tasks(session: Session, catalogue: Catalogue, public_url: str, jobs: Se
     ids = [job.id for job in jobs]
     trails = queries.trails(session, ids)
     outputs = queries.outputs_of(session, ids)
+    logs = queries.logs(session, ids)
     specs = {spec.slug: spec for spec in catalogue.models}
     return [
-        wiro.task(job, trails[job.id], outputs[job.id], specs.get(job.model_slug), public_url) for job in jobs
+        wiro.task(
+            job,
+            trails[job.id],
+            outputs[job.id],
+            specs.get(job.model_slug),
+            public_url,
+            log=logs.get(job.id, ""),
+        )
+        for job in jobs
     ]

@@ -140,6 +140,8 @@ def task(
     outputs: Sequence[Output],
     spec: ModelSpec | None,
     public_url: str,
+    *,
+    log: str = "",
 ) -> Shape:
     """A job as Wiro's full task object, in the order of its sample.
 
@@ -152,6 +154,7 @@ def task(
         outputs: its files.
         spec: its model; None when it has left the catalogue.
         public_url: what callers see in front of `/v1/File/...`, without a final slash.
+        log: what its providers said while they worked.
     """
     at = {event.status: event.at for event in trail}
     elapsed_s = _elapsed_s(job, at)
@@ -164,7 +167,7 @@ def task(
         "name": "",
         "socketaccesstoken": job.socket_token,
         "parameters": {name: _as_sent(value) for name, value in parameters.shown(job.parameters).items()},
-        "debugoutput": "",
+        "debugoutput": log,
         "debugerror": job.error_message or "",
         "starttime": unix(at.get(Status.START)),
         "endtime": unix(at.get(Status.END)),

@@ -19,6 +19,7 @@ from providers.http import Wire
 from settings import Settings
 from storage.base import Storage
 from workers.breakers import WellOffers
+from workers.live import Live
 from workers.pace import Pace
 from workers.scribe import Scribe
 
@@ -40,6 +41,7 @@ class Bench:
         hands: as many as there may be jobs with pictures in memory.
         well: the offers that were well a moment ago.
         scribe: writes what its jobs have to write, together.
+        live: tells what providers say to whoever watches.
     """
 
     database: Database
@@ -53,10 +55,12 @@ class Bench:
     hands: threading.BoundedSemaphore = field(default_factory=partial(threading.BoundedSemaphore, HANDS))
     well: WellOffers = field(default_factory=WellOffers)
     scribe: Scribe = field(init=False)
+    live: Live = field(init=False)
 
     def __post_init__(self) -> None:
-        """With a scribe of its own."""
+        """With a scribe and a voice of its own."""
         object.__setattr__(self, "scribe", Scribe(self.database, self._saleable))
+        object.__setattr__(self, "live", Live(self.broker.tell))
 
     def offers(self) -> dict[str, tuple[Offer, ...]]:
         """The offers whose providers are on, by model, in the catalogue's order."""

@@ -12,6 +12,7 @@ Knows nothing of Celery: `tasks.py` says a `Finish` in Celery's words.
 
 import logging
 import time
+from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
@@ -26,7 +27,7 @@ from models.errors import StaleTransition
 from models.lifecycle import OPEN_ATTEMPTS
 from models.transitions import Claim
 from models.transitions.together import Accepting, JobInHands, Sign, Success, Ticketed
-from providers.base import Done, Failed, GenerationRequest, Running, Ticket
+from providers.base import Done, Failed, GenerationRequest, Progress, Running, Ticket
 from providers.errors import (
     Billed,
     Forgotten,
@@ -309,21 +310,33 @@ def _watch(work: Work, ticket: Ticket) -> Done:
     deadline = time.monotonic() + work.offer.deadline_s - passed_s
     is_first = True
     while True:
-        progress = asking.ask(work, ticket, lambda: work.provider.check(ticket))
+        progress = _asked(work, ticket)
         if isinstance(progress, Done):
             return progress
         if isinstance(progress, Failed):
+            work.keep_log()
             raise _failed(work, progress)
         if is_first:
             is_first = False
             _first_sign(work, progress)
+        work.hear(progress)
         left_s = deadline - time.monotonic()
         if left_s <= 0:
+            work.keep_log()
             return _given_up(work, ticket)
         if work.turn.stop.wait(min(left_s, progress.poll_after_s)):
+            work.keep_log()
             done = stopping.heed(work, ticket)
             if done is not None:
                 return done
+
+
+def _asked(work: Work, ticket: Ticket) -> Progress:
+    try:
+        return asking.ask(work, ticket, lambda: work.provider.check(ticket))
+    except FinishedEarly:
+        work.keep_log()  # whoever goes on with the ticket hears nothing of it again
+        raise
 
 
 def _failed(work: Work, failed: Failed) -> FinishedEarly:
@@ -354,7 +367,8 @@ def _given_up(work: Work, ticket: Ticket) -> Done:
 
 
 def _postprocess(work: Work, ticket: Ticket, done: Done) -> Finish:
-    ended = _sign(work, None if done.shortfall is None else storable(done.shortfall))
+    shortfall = None if done.shortfall is None else storable(done.shortfall)
+    ended = replace(_sign(work, shortfall), log=work.heard.take())
     work.turn.store_after(ended)
     try:
         outputs = keep(work, ticket, done)

@@ -5,7 +5,7 @@ raises `FinishedEarly`, with a finish that is already written down.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
@@ -13,14 +13,15 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from catalogue import ModelSpec, Offer
-from models import lifecycle, transitions
+from models import attempts, lifecycle, transitions
 from models.attempts import Assigned
 from models.errors import StaleTransition
 from models.lifecycle import Arrow
 from models.transitions import Claim
 from models.transitions.together import JobInHands, Sign, Success
-from providers.base import Provider
+from providers.base import Provider, Running
 from workers.bench import Bench
+from workers.live import Heard, Word
 from workers.patience import patiently
 from workers.running import StopReason, StopSignal
 from workers.scribe import Slip
@@ -175,6 +176,7 @@ class Work:
     Attributes:
         job: as it was when it was accepted.
         offer: the one the attempt is bought by.
+        heard: what the provider says in this turn.
     """
 
     turn: Turn
@@ -183,6 +185,7 @@ class Work:
     offer: Offer
     attempt: Assigned
     provider: Provider
+    heard: Heard = field(default_factory=Heard)
 
     @property
     def age_s(self) -> float:
@@ -192,6 +195,19 @@ class Work:
         """
         since = self.attempt.submitted_at or self.attempt.intended_at
         return max(0.0, (datetime.now(UTC) - since).total_seconds())
+
+    def hear(self, said: Running) -> None:
+        """Note what the provider says, and tell whoever watches."""
+        news = self.heard.add(said)
+        if news is not None:
+            claim = self.turn.claim
+            self.turn.bench.live.say(Word(claim.job_id, claim.number, *news))
+
+    def keep_log(self) -> None:
+        """What the provider has said is kept: before what follows from it."""
+        said = self.heard.take()
+        if said is not None:
+            self.turn.write(lambda session: attempts.add_to_log(session, self.attempt.id, said))
 
     def handed_over(self, reason: str, delay: timedelta) -> FinishedEarly:
         """Back in the queue, with this attempt open."""

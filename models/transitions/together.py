@@ -21,7 +21,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Row, TextClause, text
 from sqlalchemy.dialects import postgresql
 
-from models.attempts import Assigned, Cost
+from models.attempts import LOG_MAX_CHARS, Assigned, Cost
 from models.job import Job
 from models.lifecycle import OPEN_ATTEMPTS, AttemptState, Status
 from models.transitions.moving import Claim
@@ -98,12 +98,14 @@ class Sign:
     Attributes:
         moment_s: when it did, by this process's monotonic clock.
         reason: what there is to say of it.
+        log: what the provider has said, as far as it is not kept yet; first signs do not keep it.
     """
 
     claim: Claim
     attempt_id: int
     moment_s: float
     reason: str | None
+    log: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,7 @@ def _told(sign: Sign) -> dict[str, Any]:
         "attempt_id": sign.attempt_id,
         "age_s": max(0.0, time.monotonic() - sign.moment_s),
         "reason": sign.reason,
+        "log": sign.log,
     }
 
 
@@ -359,6 +362,9 @@ _START = text(f"""
 """)  # noqa: S608 - words of ours
 
 
+_LONGER = f"right(concat_ws(chr(10), attempts.log, moved.log), {LOG_MAX_CHARS})"
+
+
 def _signs(sources: Sequence[Status], steps: Sequence[Status]) -> TextClause:
     """The statement that takes jobs from any of the sources by these steps, at the moment of a sign."""
     last = len(steps) - 1
@@ -366,9 +372,10 @@ def _signs(sources: Sequence[Status], steps: Sequence[Status]) -> TextClause:
     return text(f"""
         WITH entry AS MATERIALIZED (
             SELECT * FROM json_to_recordset(CAST(:entries AS json))
-                AS entry (job_id bigint, claim integer, attempt_id bigint, age_s float8, reason text)
+                AS entry (job_id bigint, claim integer, attempt_id bigint, age_s float8, reason text,
+                    log text)
         ), locked AS MATERIALIZED (
-            SELECT jobs.id, entry.attempt_id, entry.age_s, entry.reason
+            SELECT jobs.id, entry.attempt_id, entry.age_s, entry.reason, entry.log
             FROM entry JOIN jobs ON jobs.id = entry.job_id
             WHERE jobs.claim = entry.claim AND jobs.status IN ({_quoted(sources)})
             ORDER BY jobs.id
@@ -377,7 +384,7 @@ def _signs(sources: Sequence[Status], steps: Sequence[Status]) -> TextClause:
             UPDATE jobs SET status = '{steps[-1]}', last_seq = jobs.last_seq + {len(steps)}
             FROM locked WHERE jobs.id = locked.id
             RETURNING jobs.id, jobs.last_seq, jobs.claim, jobs.worker_id, locked.attempt_id, locked.reason,
-                clock_timestamp() - locked.age_s * interval '1 second' AS sign_at
+                locked.log, clock_timestamp() - locked.age_s * interval '1 second' AS sign_at
         ), told AS (
             INSERT INTO job_events (job_id, seq, status, at, claim, worker_id, attempt_id, reason)
             SELECT moved.id, moved.last_seq - step.before_last, step.status,
@@ -385,6 +392,9 @@ def _signs(sources: Sequence[Status], steps: Sequence[Status]) -> TextClause:
                 moved.claim, moved.worker_id, moved.attempt_id,
                 CASE step.before_last WHEN {last} THEN moved.reason END
             FROM moved, (VALUES {rows}) AS step (before_last, status)
+        ), said AS (
+            UPDATE attempts SET log = {_LONGER} FROM moved
+            WHERE attempts.id = moved.attempt_id AND moved.log IS NOT NULL
         )
         SELECT id, claim FROM moved
     """)  # noqa: S608 - words of ours
@@ -401,10 +411,11 @@ _SUCCEED = text(f"""
     WITH entry AS MATERIALIZED (
         SELECT * FROM json_to_recordset(CAST(:entries AS json))
             AS entry (job_id bigint, claim integer, attempt_id bigint, age_s float8, reason text,
-                cost_usd numeric, cost_is_estimate boolean, outputs json)
+                log text, cost_usd numeric, cost_is_estimate boolean, outputs json)
     ), locked AS MATERIALIZED (
         SELECT jobs.id, CASE jobs.status WHEN '{Status.POSTPROCESS_START}' THEN 1 ELSE 3 END AS steps,
-            entry.attempt_id, entry.age_s, entry.reason, entry.cost_usd, entry.cost_is_estimate, entry.outputs
+            entry.attempt_id, entry.age_s, entry.reason, entry.log, entry.cost_usd, entry.cost_is_estimate,
+            entry.outputs
         FROM entry JOIN jobs ON jobs.id = entry.job_id
         WHERE jobs.claim = entry.claim
             AND jobs.status IN ({_quoted([Status.START, Status.OUTPUT, Status.POSTPROCESS_START])})
@@ -417,10 +428,13 @@ _SUCCEED = text(f"""
         FROM locked WHERE jobs.id = locked.id
         RETURNING jobs.id AS job_id, jobs.last_seq, jobs.claim, jobs.worker_id, jobs.finished_at,
             jobs.cost_usd, jobs.cost_is_estimate, locked.steps, locked.attempt_id, locked.age_s,
-            locked.reason, locked.outputs
+            locked.reason, locked.outputs,
+            -- else it was kept with the beginning of the copying
+            CASE locked.steps WHEN 3 THEN locked.log END AS log
     ), closed AS (
         UPDATE attempts SET state = 'done', billed = 'yes', finished_at = moved.finished_at,
-            cost_usd = moved.cost_usd, cost_is_estimate = moved.cost_is_estimate
+            cost_usd = moved.cost_usd, cost_is_estimate = moved.cost_is_estimate,
+            log = CASE WHEN moved.log IS NULL THEN attempts.log ELSE {_LONGER} END
         FROM moved WHERE attempts.id = moved.attempt_id AND attempts.state IN ({_OPEN})
     ), kept AS (
         INSERT INTO outputs (job_id, attempt_id, position, name, access_key, storage_key, content_type,

@@ -9,6 +9,7 @@ from sqlalchemy import delete, event, make_url, text
 
 from api.feed import Feed, Told
 from api.watchers import WORDS_MAX, Watcher
+from broker import Broker, Word, create_app
 from models import retention, transitions
 from models.event import JobEvent
 from models.job import Job
@@ -413,8 +414,9 @@ def test_what_is_said_reaches_those_who_watch_the_job(feed, database, hand):
     async def scene():
         async with asyncio.timeout(DEADLINE_S), feed.watch(job_id) as watcher:
             await first(watcher, Status.START)
-            feed.tell(other_id, Told(claim.number, None, "for nobody"))
-            feed.tell(job_id, Told(claim.number, 0.5, "half"))
+            feed.tell(
+                [Word(other_id, claim.number, None, "for nobody"), Word(job_id, claim.number, 0.5, "half")]
+            )
             await asyncio.to_thread(_output, database, claim, attempt_id)
             await first(watcher, Status.OUTPUT)
             return await anext(watcher)
@@ -425,3 +427,37 @@ def test_what_is_said_reaches_those_who_watch_the_job(feed, database, hand):
 def _output(database, claim, attempt_id):
     with database.transaction() as session:
         transitions.output(session, claim, attempt_id, None)
+
+
+def test_what_a_worker_tells_is_heard_through_redis_while_somebody_watches(
+    database, redis_url, hand, eventually
+):
+    queue = Broker(create_app(redis_url))
+    feed = Feed(database, queue.listen)
+    feed.start()
+    job_id = hand.queue()
+    claim, attempt_id = hand.start(job_id)
+    _output(database, claim, attempt_id)
+    word = Word(job_id, claim.number, 0.5, "half")
+
+    async def scene():
+        async with asyncio.timeout(DEADLINE_S), feed.watch(job_id) as watcher:
+            await asyncio.to_thread(eventually, lambda: queue.tell([word]))
+            await first(watcher, Status.OUTPUT)
+            return await anext(watcher)
+
+    heard = asyncio.run(scene())
+
+    assert heard == Told(claim.number, 0.5, "half")
+    eventually(lambda: not queue.tell([word]))  # nobody listens any more
+    feed.stop()
+
+
+def test_without_redis_the_ledger_is_told_all_the_same(database, hand):
+    feed = Feed(database, Broker(create_app("redis://127.0.0.1:1/0")).listen)
+    feed.start()
+    job_id = hand.queue()
+    hand.succeed(job_id)
+
+    assert statuses(asyncio.run(told(feed, job_id))) == ALL
+    feed.stop()

@@ -241,6 +241,7 @@ def test_a_job_is_shown_with_its_attempts_and_outputs(client, hand):
         "request_id": None,
         "error_code": None,
         "error_message": None,
+        "log": None,
     }
     [output] = shown["outputs"]
     assert len(output.pop("sha256")) == 64

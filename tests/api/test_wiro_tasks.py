@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from api.authentication import signature
-from models import queries, transitions
+from models import attempts, queries, transitions
 from models.errors import StaleTransition
 from models.lifecycle import Outcome, Status, StopOutcome
 
@@ -76,6 +76,17 @@ def test_a_stopped_task_has_the_fields_types_and_order_of_wiros_sample(ask, hand
     shown = sample(name)
     shown["tasklist"][0]["outputs"] = []  # Wiro's sample of a stopped task has a picture; ours never has
     assert shape_of(without_parameters(answer)) == shape_of(without_parameters(shown))
+
+
+def test_a_task_shows_what_its_providers_said(ask, hand, database):
+    job_id = hand.queue()
+    _, first_id = hand.start(job_id)
+    hand.rescue(job_id)
+    with database.transaction() as session:
+        attempts.add_to_log(session, first_id, "Drawing: 0%.")
+        attempts.add_to_log(session, first_id, "Drawing: 50%.")
+
+    assert task_of(ask("Detail", job_id))["debugoutput"] == "Drawing: 0%.\nDrawing: 50%."
 
 
 def test_a_finished_task_says_what_happened(ask, hand):

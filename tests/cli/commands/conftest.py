@@ -90,6 +90,7 @@ def make_attempt(number, **values):
         "request_id": None,
         "error_code": None,
         "error_message": None,
+        "log": None,
         **values,
     }
 

@@ -401,6 +401,19 @@ def test_show_has_the_whole_trail(darkroom, server):
     assert [event["seq"] for event in document["events"]] == [1, 2]
 
 
+def test_logs_tells_the_way_and_what_was_said(darkroom, server, attempt):
+    server.add(1, attempts=[attempt(1), attempt(2, log="Drawing: 0%.\nDrawing: 50%.")])
+
+    shown = darkroom("logs", "1").stdout
+    document = json.loads(darkroom("logs", "1", "--json").stdout)
+
+    assert re.search(r"1 +task_queue", shown)
+    assert "Attempt 2 at wiro\nDrawing: 0%.\nDrawing: 50%.\n" in shown
+    assert "Attempt 1" not in shown
+    assert [said["log"] for said in document["attempts"]] == [None, "Drawing: 0%.\nDrawing: 50%."]
+    assert document["events"][0]["status"] == "task_queue"
+
+
 def test_an_unknown_job_is_exit_2(darkroom):
     assert darkroom("show", "99").exit_code == 2
 
