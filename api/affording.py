@@ -1,7 +1,8 @@
 """Whether a budget still pays for the next job, priced as the dispatcher prices it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -14,9 +15,9 @@ from models.job import Job
 
 def why_not_afforded(session: Session, market: Market, job: Job, left_usd: Decimal) -> str | None:
     """A sentence for people; None when somebody who may make the job's picture does it for what is left."""
-    prices = _prices(session, job, _offers(market, job))
-    known = [usd for usd in prices.values() if usd is not None]
-    if not prices or any(usd <= left_usd for usd in known):
+    usds = prices(session, job.model_slug, job.parameters, _offers(market, job))
+    known = [usd for usd in usds.values() if usd is not None]
+    if not usds or any(usd <= left_usd for usd in known):
         return None
     if known:
         return (
@@ -24,7 +25,7 @@ def why_not_afforded(session: Session, market: Market, job: Job, left_usd: Decim
             "nothing new is sent until it is raised."
         )
     return (
-        f"There is a budget, and what a job costs at {' or '.join(prices)} is unknown: nothing new is sent "
+        f"There is a budget, and what a job costs at {' or '.join(usds)} is unknown: nothing new is sent "
         "until the operator sets a price there."
     )
 
@@ -40,12 +41,14 @@ def _offers(market: Market, job: Job) -> Sequence[Offer]:
     return [offer for offer in spec.offers if offer.provider in wanted]
 
 
-def _prices(session: Session, job: Job, offers: Sequence[Offer]) -> dict[str, Decimal | None]:
+def prices(
+    session: Session, model_slug: str, parameters: Mapping[str, Any], offers: Sequence[Offer]
+) -> dict[str, Decimal | None]:
     """By provider: the catalogue's, else the operator's, else the highest of late; None where unknown."""
     rows, highest = limits.limits(session), limits.highest_costs(session)
-    prices: dict[str, Decimal | None] = {}
+    usds: dict[str, Decimal | None] = {}
     for offer in offers:
-        key = (offer.provider, job.model_slug)
-        known = (offer.price(job.parameters), limits.told_price(rows, key), highest.get(key))
-        prices[offer.provider] = next((usd for usd in known if usd is not None), None)
-    return prices
+        key = (offer.provider, model_slug)
+        known = (offer.price(parameters), limits.told_price(rows, key), highest.get(key))
+        usds[offer.provider] = next((usd for usd in known if usd is not None), None)
+    return usds

@@ -28,6 +28,7 @@ from api.bell import Bell
 from api.callers import Callers
 from api.errors import Problem, RateLimited, WiroRefusal
 from api.feed import Feed
+from api.listeners import Listeners
 from api.market import Market
 from api.throttle import Throttle
 from api.wiro_body import wiro_body
@@ -59,6 +60,7 @@ class Services:
         on_unknown: what becomes of a job whose answer was lost, for a caller who does not say.
         provider: one that is on, to read its ids with; nothing is asked of a vendor here.
         public_url: what callers see in front of our paths, without a final slash.
+        listeners: places for requests that wait without a thread.
         waiters: held by each request that waits for something other than a server.
     """
 
@@ -74,6 +76,7 @@ class Services:
     on_unknown: OnUnknown
     provider: Callable[[str], Provider]
     public_url: str
+    listeners: Listeners = field(default_factory=Listeners)
     waiters: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(WAITERS_MAX))
 
 

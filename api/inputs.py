@@ -50,6 +50,25 @@ def keep(storage: Storage, spec: ModelSpec, parameters: Mapping[str, JsonValue])
         InvalidInput: one is no picture; nothing was stored.
         storage.StorageError: it could not be kept.
     """
+    kept, pictures = _sorted_out(spec, parameters)
+    for picture in pictures:
+        storage.put(picture.key, picture.content)
+    return kept
+
+
+def look_at(spec: ModelSpec, parameters: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """The parameters as `keep` would give them, with nothing stored.
+
+    Raises:
+        InvalidInput: one is no picture.
+    """
+    return _sorted_out(spec, parameters)[0]
+
+
+def _sorted_out(
+    spec: ModelSpec, parameters: Mapping[str, JsonValue]
+) -> tuple[dict[str, JsonValue], list[_Picture]]:
+    """The parameters with the names of the pictures that were sent along, and these pictures."""
     kept = dict(parameters)
     problems: list[Problem] = []
     pictures: list[_Picture] = []
@@ -66,9 +85,7 @@ def keep(storage: Storage, spec: ModelSpec, parameters: Mapping[str, JsonValue])
         kept[one.name] = [found if isinstance(found, str) else f"{STORED}{found.key}" for found in read]
     if problems:
         raise InvalidInput(spec.slug, problems)
-    for picture in pictures:
-        storage.put(picture.key, picture.content)
-    return kept
+    return kept, pictures
 
 
 def _read(reference: str) -> str | _Picture:

@@ -3,25 +3,28 @@
 import dataclasses
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
-from api import places, resolving, stopping
+from api import patience, places, preferring, resolving, stopping
 from api.dependencies import GuardedRoute, NativeProject, Services, ServicesOf, UncountedNativeProject
 from api.errors import Problem
 from api.filters import campaign_id_of, id_after, invalid, slug_of
 from api.names import job_called
-from api.native_shapes import at_stake_usd, event_answer, job_answer, job_detail
+from api.native_shapes import at_stake_usd, event_answer, job_answer, job_detail, outputs_of
+from api.preferring import APPLIED, Prefer
 from api.resolving import CannotAdopt, NotHeld
 from api.schemas import (
     EventList,
     JobDetail,
     JobPage,
     Name,
+    OutputList,
     ProblemAnswer,
     ResolveAnswer,
     ResolveBody,
@@ -45,6 +48,8 @@ WaitS = Annotated[
     float,
     Query(alias="wait_s", ge=0, description=f"Seconds to wait for it to stop, at most {WAIT_MAX_S:.0f}."),
 ]
+
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ProblemAnswer, "description": "job_not_found"}}
 
 router = APIRouter(
     route_class=GuardedRoute,
@@ -127,11 +132,35 @@ def _parted(sent: Iterable[str] | None) -> list[str]:
     return [word.strip() for part in sent or () for word in part.split(",") if word.strip()]
 
 
-@router.get("/{job_name}", summary="Show a job")
-def show(job_name: str, project: NativeProject, services: ServicesOf) -> JobDetail:
-    """One job by number, UUID or token, with its attempts and outputs."""
+@router.get("/{job_name}", summary="Show a job", responses=_NOT_FOUND)
+async def show(
+    job_name: str,
+    project: NativeProject,
+    services: ServicesOf,
+    *,
+    request: Request,
+    response: Response,
+    prefer: Prefer = None,
+) -> JobDetail:
+    """One job by number, UUID or token, with its attempts and outputs.
+
+    With `Prefer: wait=30` the answer comes when it has ended, or after so many seconds.
+    """
+    answer = await run_in_threadpool(_detail, services, project.id, job_name)
+    wait_s = preferring.wait_s(prefer)
+    if wait_s is None:
+        return answer
+    if answer.outcome is None:
+        if not await patience.wait(services, request, answer.id, wait_s):
+            return answer
+        answer = await run_in_threadpool(_detail, services, project.id, job_name)
+    response.headers[APPLIED] = f"wait={wait_s}"
+    return answer
+
+
+def _detail(services: Services, project_id: int, job_name: str) -> JobDetail:
     with services.database.transaction() as session:
-        job = _job(session, project.id, job_name)
+        job = _job(session, project_id, job_name)
         around = settings_of(session, [job])[job.id]
         waits = why_it_waits(session, services.market, job)
         place = places.place_of(session, services.market, job)
@@ -144,7 +173,15 @@ def show(job_name: str, project: NativeProject, services: ServicesOf) -> JobDeta
         )
 
 
-@router.get("/{job_name}/events", summary="Follow a job")
+@router.get("/{job_name}/outputs", summary="Show a job's pictures", responses=_NOT_FOUND)
+def outputs(job_name: str, project: NativeProject, services: ServicesOf) -> OutputList:
+    """Where each can be read, and its checksum; none before the job has ended."""
+    with services.database.transaction() as session:
+        found = queries.outputs(session, _job(session, project.id, job_name).id)
+    return OutputList(outputs=outputs_of(services, found))
+
+
+@router.get("/{job_name}/events", summary="Follow a job", responses=_NOT_FOUND)
 def events(job_name: str, project: NativeProject, services: ServicesOf) -> EventList:
     """Every status the job has had, in order."""
     with services.database.transaction() as session:
@@ -162,7 +199,7 @@ def _job(session: Session, project_id: int, job_name: str) -> Job:
 # --- stop --------------------------------------------------------------------------------------------
 
 
-@router.post("/{job_name}/cancel", summary="Cancel a job that waits")
+@router.post("/{job_name}/cancel", summary="Cancel a job that waits", responses=_NOT_FOUND)
 def cancel(
     job_name: str, project: UncountedNativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
 ) -> StopAnswer:
@@ -170,7 +207,7 @@ def cancel(
     return _stop(services, project.id, job_name, wait_s, stopping.cancel)
 
 
-@router.post("/{job_name}/kill", summary="Stop a job wherever it is")
+@router.post("/{job_name}/kill", summary="Stop a job wherever it is", responses=_NOT_FOUND)
 def kill(
     job_name: str, project: UncountedNativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
 ) -> StopAnswer:

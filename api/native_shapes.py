@@ -14,6 +14,7 @@ from api.schemas import (
     JobDetail,
     JobError,
     JobUrls,
+    OrderedJob,
     OutputAnswer,
     QueueAnswer,
     plain_usd,
@@ -70,8 +71,18 @@ def job_detail(
         **_job_fields(services, job, around),
         queue=around.place,
         attempts=[_attempt(attempt) for attempt in attempts],
-        outputs=[_output(services, stored) for stored in outputs],
+        outputs=outputs_of(services, outputs),
     )
+
+
+def ordered_job(services: Services, job: Job, around: Setting, outputs: Sequence[Output]) -> OrderedJob:
+    """One job with its files."""
+    return OrderedJob(**_job_fields(services, job, around), outputs=outputs_of(services, outputs))
+
+
+def outputs_of(services: Services, outputs: Sequence[Output]) -> list[OutputAnswer]:
+    """A job's files."""
+    return [_output(services, stored) for stored in outputs]
 
 
 def event_answer(event: JobEvent) -> EventAnswer:
@@ -143,6 +154,7 @@ def _urls(services: Services, job: Job) -> JobUrls:
     return JobUrls(
         self=own,
         events=f"{own}/events",
+        outputs=f"{own}/outputs",
         cancel=f"{own}/cancel",
         kill=f"{own}/kill",
         resolve=f"{own}/resolve",

@@ -1,21 +1,32 @@
-"""The native API's way in: a job is asked for."""
+"""The native API's way in: a job is asked for, or what would become of it."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 
-from api import once
+from api import once, patience, preferring, quoting
 from api.dependencies import GuardedRoute, NativeProject, Services, ServicesOf
 from api.errors import Problem
 from api.market import NotExpressible, NotSold
-from api.native_shapes import ALONE, job_answer
+from api.native_shapes import ordered_job
 from api.once import REPLAYED, IdempotencyKey, KeyReused
 from api.ordering import job_of
-from api.schemas import JobAnswer, NewJobBody, ProblemAnswer
+from api.preferring import APPLIED, Prefer
+from api.schemas import NewJobBody, OrderedJob, ProblemAnswer, QuoteAnswer
 from api.surroundings import settings_of
 from catalogue import InvalidInput, UnknownModel
 from models import queries
 from models.transitions import EnqueuedJob, NewJob
+
+DryRun = Annotated[
+    bool,
+    Query(alias="dry_run", description="Store nothing; say what would become of the job, and who fits."),
+]
 
 router = APIRouter(
     route_class=GuardedRoute,
@@ -31,7 +42,12 @@ logger = logging.getLogger("darkroom.api")
     status_code=202,
     summary="Queue a job",
     responses={
-        200: {"model": JobAnswer, "description": "It was queued before, under this Idempotency-Key."},
+        200: {
+            "model": OrderedJob | QuoteAnswer,
+            "description": "The job has ended already (`Prefer: wait`), or was queued before under this "
+            "`Idempotency-Key`; or, for `dry_run`, what would become of it.",
+        },
+        202: {"model": OrderedJob, "description": "The job is queued."},
         422: {
             "model": ProblemAnswer,
             "description": "invalid_request, invalid_parameters, unknown_model, not_sold, not_expressible, "
@@ -39,13 +55,16 @@ logger = logging.getLogger("darkroom.api")
         },
     },
 )
-def queue(
+async def queue(
     wanted: NewJobBody,
     project: NativeProject,
     services: ServicesOf,
-    response: Response,
+    request: Request,
+    *,
+    dry_run: DryRun = False,
     idempotency_key: IdempotencyKey = None,
-) -> JobAnswer:
+    prefer: Prefer = None,
+) -> Response:
     """Store the job; it is generated as soon as it is its turn.
 
     Each call is another job, unless it has an `Idempotency-Key`: then the same key with
@@ -54,17 +73,39 @@ def queue(
 
     A picture among the parameters is its URL, a data URI or base64; what is sent along
     is stored, and shown as `stored:...` from then on.
+
+    With `Prefer: wait=30` the answer comes when the job has ended, with its outputs, or
+    after so many seconds with the job as it is then.  Whoever goes away meanwhile ends
+    the wait and not the job.
     """
-    queued = _queue(services, project.id, wanted, idempotency_key)
-    with services.database.transaction() as session:
-        job = queries.job(session, queued.id)
-        around = ALONE if queued.is_new else settings_of(session, [job])[job.id]
-    answer = job_answer(services, job, around)
-    response.headers["Location"] = f"/api/jobs/{queued.id}"
+    if dry_run:
+        return _json(await run_in_threadpool(_quote, services, project.id, wanted))
+    wait_s = preferring.wait_s(prefer)
+    queued = await run_in_threadpool(_queue, services, project.id, wanted, idempotency_key)
+    headers = {"Location": f"/api/jobs/{queued.id}"}
     if not queued.is_new:
-        response.status_code = 200
-        response.headers[REPLAYED] = "true"
-    return answer
+        headers[REPLAYED] = "true"
+    if wait_s is not None and await patience.wait(services, request, queued.id, wait_s):
+        headers[APPLIED] = f"wait={wait_s}"
+    answer = await run_in_threadpool(_answer, services, queued.id)
+    is_as_it_was_left = queued.is_new and answer.outcome is None
+    return _json(answer, 202 if is_as_it_was_left else 200, headers)
+
+
+def _json(answer: BaseModel, status_code: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(answer.model_dump_json(), status_code, headers, media_type="application/json")
+
+
+def _answer(services: Services, job_id: int) -> OrderedJob:
+    with services.database.transaction() as session:
+        job = queries.job(session, job_id)
+        around = settings_of(session, [job])[job.id]
+        return ordered_job(services, job, around, queries.outputs(session, job.id))
+
+
+def _quote(services: Services, project_id: int, wanted: NewJobBody) -> QuoteAnswer:
+    with _refusals_told():
+        return quoting.quote(services, project_id, wanted)
 
 
 def _queue(services: Services, project_id: int, wanted: NewJobBody, key: str | None) -> EnqueuedJob:
@@ -82,9 +123,15 @@ def _queue(services: Services, project_id: int, wanted: NewJobBody, key: str | N
 
 
 def _job(services: Services, project_id: int, wanted: NewJobBody) -> NewJob:
-    """What can be queued, or the problem with it."""
-    try:
+    with _refusals_told():
         return job_of(services, project_id, wanted)
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    """What cannot be queued, as the problem with it."""
+    try:
+        yield
     except UnknownModel as exc:
         raise Problem(422, "unknown_model", str(exc), suggestions=exc.suggestions) from exc
     except NotSold as exc:

@@ -398,6 +398,7 @@ class JobUrls(Answer):
 
     self: str
     events: str
+    outputs: str
     cancel: str
     kill: str
     resolve: str
@@ -477,6 +478,61 @@ class JobAnswer(Answer):
     urls: JobUrls
 
 
+class QuotedOffer(Answer):
+    """One way to buy what was asked about."""
+
+    provider: str
+    remote_id: Annotated[str, Field(description="What the provider calls the model.")]
+    fits: Annotated[bool, Field(description="It is on, it is wanted, and it can be told all of it.")]
+    why_not: Annotated[
+        str | None,
+        Field(description="Why it does not fit.", examples=["vtrix takes no more than 8 pictures"]),
+    ]
+    price_usd: Annotated[
+        str | None,
+        Field(
+            description="Of the whole job: the catalogue's price, else the operator's, else what its dearest "
+            "pictures cost of late; null when nobody knows.",
+            examples=["0.04"],
+        ),
+    ]
+    rank: Annotated[int | None, Field(description="1 is tried first; null where it does not fit.")]
+    obstacle: Annotated[
+        str | None,
+        Field(
+            description="What keeps new jobs from it just now; null when nothing is known of that.",
+            examples=["wiro is paused"],
+        ),
+    ]
+
+
+class QuoteAnswer(Answer):
+    """What would become of a job if it were queued now.  Nothing was stored, and nothing is promised."""
+
+    model: str
+    parameters: Annotated[
+        dict[str, Any], Field(description="As read, with what was left out.  Pictures were not stored.")
+    ]
+    providers: Annotated[
+        list[str] | None, Field(description="No others than these, best first; null for any.")
+    ]
+    route: Annotated[Route, Field(description="By what the providers are ranked.")]
+    on_unknown: OnUnknown
+    priority: int
+    tags: list[str]
+    first_choice: Annotated[str, Field(description="Who is tried first, by the route.")]
+    goes_to: Annotated[
+        str | None, Field(description="The first without an obstacle; null when all of them have one.")
+    ]
+    offers: Annotated[
+        list[QuotedOffer], Field(description="Those that fit, first choice first; then the others.")
+    ]
+    obstacles: Annotated[
+        list[str], Field(description="What would keep it waiting wherever it is to go, in sentences.")
+    ]
+    notice: Annotated[str | None, Field(description="What has to be known about the first choice.")]
+
+
 class AttemptAnswer(Answer):
     """One submission of a job to one provider."""
 
@@ -528,6 +584,20 @@ class OutputAnswer(Answer):
     deleted_at: Annotated[
         datetime | None,
         Field(description="Since then there is only this record: the project keeps pictures for a time."),
+    ]
+
+
+class OutputList(Answer):
+    """A job's pictures, in order; none before it has ended."""
+
+    outputs: list[OutputAnswer]
+
+
+class OrderedJob(JobAnswer):
+    """A job as its caller is told of it first."""
+
+    outputs: Annotated[
+        list[OutputAnswer], Field(description="Once it has ended: see `Prefer`, or `urls.outputs`.")
     ]
 
 

@@ -19,8 +19,8 @@ from typing import BinaryIO
 
 from pydantic import JsonValue
 
-from cli.documents import Row
 from cli.terms import NO_TERMS, Terms
+from client.documents import Row
 from models.bounds import PRIORITY_MAX, SPAN_MAX_S, SPAN_MIN_S
 
 LINE_MAX_BYTES = 1 << 20
@@ -207,9 +207,7 @@ def _told_of(defaults: Defaults) -> list[JsonValue]:
     # Left out where nothing was said, so that campaigns of earlier versions keep their names and are not
     # bought again.
     told += [word for word in (terms.route, terms.on_unknown) if word is not None]
-    lifetime: dict[str, JsonValue] = {
-        name: value for name, value in terms.lifetime().items() if value is not None
-    }
+    lifetime = terms.lifetime()
     return [*told, lifetime] if lifetime else told
 
 

@@ -1,15 +1,13 @@
 """What a tenant sets of a campaign that is there: `campaign set`, `pause`, `resume`."""
 
-from collections.abc import Mapping
-from decimal import Decimal
-
 import click
 
-from cli.documents import Campaign
+from cli.campaign_names import allowed, find_campaign
 from cli.handles import OF_A_CAMPAIGN, setting_options
 from cli.options import json_option, opened
 from cli.rendering import facts, print_json, to_stdout
 from cli.standing import print_notice, standing_facts
+from client.documents import Campaign
 
 
 @click.command("set")
@@ -20,7 +18,7 @@ from cli.standing import print_notice, standing_facts
 def set_terms(ctx: click.Context, *, name: str, terms_of_use: dict[str, object], as_json: bool) -> None:
     """Set what a campaign, by name or id, may use; what is not named stays as it is."""
     client = opened(ctx)
-    changed = client.change_campaign(client.find_campaign(name)["id"], as_json_values(terms_of_use))
+    changed = client.campaigns.change(find_campaign(client, name), **allowed(terms_of_use))
     _tell(changed, as_json=as_json)
 
 
@@ -31,7 +29,7 @@ def set_terms(ctx: click.Context, *, name: str, terms_of_use: dict[str, object],
 def pause(ctx: click.Context, *, name: str, as_json: bool) -> None:
     """Send nothing new of a campaign; what is begun is finished."""
     client = opened(ctx)
-    _tell(client.pause_campaign(client.find_campaign(name)["id"]), as_json=as_json)
+    _tell(client.campaigns.pause(find_campaign(client, name)), as_json=as_json)
 
 
 @click.command()
@@ -41,14 +39,7 @@ def pause(ctx: click.Context, *, name: str, as_json: bool) -> None:
 def resume(ctx: click.Context, *, name: str, as_json: bool) -> None:
     """Go on with a paused campaign."""
     client = opened(ctx)
-    _tell(client.resume_campaign(client.find_campaign(name)["id"]), as_json=as_json)
-
-
-def as_json_values(terms_of_use: Mapping[str, object]) -> dict[str, object]:
-    """What was said, as JSON takes it: an amount is a text, because a number there is a float."""
-    return {
-        name: f"{value:f}" if isinstance(value, Decimal) else value for name, value in terms_of_use.items()
-    }
+    _tell(client.campaigns.resume(find_campaign(client, name)), as_json=as_json)
 
 
 def _tell(campaign: Campaign, *, as_json: bool) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cli.campaign_file import Defaults, Line, read
-from cli.client import Client
-from cli.documents import Model
 from cli.errors import CannotStart
+from client import Darkroom
+from client.documents import ModelDetail
 
 
-def check(client: Client, file: Path, defaults: Defaults) -> None:
+def check(client: Darkroom, file: Path, defaults: Defaults) -> None:
     """Return if the lines that rely on the options can.
 
     Raises:
@@ -27,7 +27,7 @@ def check(client: Client, file: Path, defaults: Defaults) -> None:
         raise CannotStart(mistake)
 
 
-def mistake_in(defaults: Defaults, found: Model) -> str | None:
+def mistake_in(defaults: Defaults, found: ModelDetail) -> str | None:
     """What is wrong with the options for this model, as one sentence; None when nothing is."""
     sold_by = [offer["provider"] for offer in found["offers"] if offer["is_on"]]
     if not sold_by:
@@ -35,7 +35,7 @@ def mistake_in(defaults: Defaults, found: Model) -> str | None:
     if others := [name for name in defaults.terms.providers or () if name not in sold_by]:
         refused = " nor by ".join(map(repr, others))
         return f"{found['slug']} is not sold here by {refused}, but by: {', '.join(sold_by)}."
-    known = [one["name"] for one in found.get("inputs", [])]
+    known = [one["name"] for one in found["inputs"]]
     if unknown := _unknown(defaults.parameters, known):
         refused = " and no ".join(map(repr, unknown))
         return f"{found['slug']} takes no {refused}, but: {', '.join(known)}."
@@ -49,7 +49,7 @@ def _is_relied_on(file: Path, defaults: Defaults) -> bool:
     )
 
 
-def _model(client: Client, name: str) -> Model:
+def _model(client: Darkroom, name: str) -> ModelDetail:
     """The model of this name, which may lack its owner, as in a line."""
     owner, _, rest = name.partition("/")
     if owner.strip(".") and rest.strip(".") and "/" not in rest:

@@ -21,9 +21,7 @@ from cli import (
     submission,
 )
 from cli.campaign_file import Defaults, NotText, WrongLine
-from cli.campaign_handles import as_json_values
-from cli.client import Client
-from cli.documents import Campaign
+from cli.campaign_names import find_campaign
 from cli.errors import CannotStart
 from cli.handles import OF_A_CAMPAIGN, opening_options
 from cli.jobs import INTERRUPTED
@@ -34,6 +32,8 @@ from cli.standing import print_notice, terms_facts
 from cli.submission import Fetched, Sent
 from cli.terms import Terms
 from cli.whereabouts import whereabouts
+from client import Darkroom
+from client.documents import Campaign
 
 TOLD_WRONG_LINES = 20
 """More than that scrolls away what matters, and is one mistake made in every line."""
@@ -88,7 +88,7 @@ def submit(
         to_stderr().print("\nNothing was sent yet. The same command again begins anew.")
         ctx.exit(INTERRUPTED)
     try:
-        sent = send(client, file, name, defaults, as_json_values(terms_of_use))
+        sent = send(client, file, name, defaults, terms_of_use)
         if sent.lines == 0:
             raise click.UsageError(f"{_shown(file)} has no prompt in it.")
         ended = None if no_wait or sent.campaign is None else wait(client, sent.campaign)
@@ -110,7 +110,7 @@ def submit(
 @click.pass_context
 def list_campaigns(ctx: click.Context, *, as_json: bool) -> None:
     """List campaigns, newest first."""
-    campaigns = opened(ctx).campaigns()
+    campaigns = opened(ctx).campaigns.list()
     if as_json:
         print_json({"campaigns": campaigns})
         return
@@ -137,7 +137,7 @@ def list_campaigns(ctx: click.Context, *, as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, *, name: str, as_json: bool) -> None:
     """Show how far a campaign, by name or id, is, what it may spend, and who has made what for how much."""
-    found = opened(ctx).find_campaign(name)
+    found = find_campaign(opened(ctx), name)
     if as_json:
         print_json(found)
         return
@@ -182,7 +182,9 @@ def _how_it_stands(campaign: Campaign) -> str:
 # --- the steps of a submit, as they are seen -------------------------------------------------------------
 
 
-def send(client: Client, file: Path, name: str, defaults: Defaults, allowance: Mapping[str, object]) -> Sent:
+def send(
+    client: Darkroom, file: Path, name: str, defaults: Defaults, allowance: Mapping[str, object]
+) -> Sent:
     """Send the file; the first wrong lines are told as they are met.
 
     Raises:
@@ -207,16 +209,14 @@ def send(client: Client, file: Path, name: str, defaults: Defaults, allowance: M
         complaints.close()
 
 
-def wait(client: Client, campaign: Campaign) -> Campaign:
+def wait(client: Darkroom, campaign: Campaign) -> Campaign:
     """Show a bar until all jobs have ended, or wait for a person; then the campaign."""
     console = to_stderr()
     with progress.shown(console, _shown(campaign["name"])) as show_tally:
-        return submission.wait(
-            client, campaign["id"], show_tally, lambda notice: print_notice(console, notice)
-        )
+        return submission.wait(client, campaign, show_tally, lambda notice: print_notice(console, notice))
 
 
-def fetch(client: Client, campaign: Campaign, folder: Path) -> Fetched:
+def fetch(client: Darkroom, campaign: Campaign, folder: Path) -> Fetched:
     """Bring the pictures into the folder."""
     console = to_stderr()
     if not console.is_terminal:

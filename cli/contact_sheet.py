@@ -13,8 +13,8 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
-from cli.documents import Event, Job
 from cli.rendering import moment, usd
+from client.documents import Event, JobDetail
 
 FILE_NAME = "contact-sheet.html"
 
@@ -60,9 +60,9 @@ class Frame:
         return (self.trail[-1].at - self.trail[0].at).total_seconds() if self.trail else 0.0
 
 
-def frame(job: Job, events: Sequence[Event], pictures: Sequence[Path]) -> Frame:
+def frame(job: JobDetail, events: Sequence[Event], pictures: Sequence[Path]) -> Frame:
     """A job as it appears on the sheet; its pictures lie in the sheet's folder."""
-    outputs = job.get("outputs", [])
+    outputs = job["outputs"]
     error = job["error"]
     seed = outputs[0]["seed"] if outputs else job["parameters"].get("seed")
     return Frame(

@@ -26,7 +26,7 @@ import settings
 from catalogue import ModelSpec
 from cli import campaigns, pictures, stack
 from cli.campaign_file import Defaults
-from cli.client import Client, Connection, Credentials, kept_credentials
+from cli.client import Connection, in_words, kept_credentials
 from cli.contact_sheet import FILE_NAME
 from cli.errors import CannotStart, CommandFailed
 from cli.options import DEFAULT_MODEL
@@ -37,6 +37,7 @@ from cli.stack import RunningStack
 from cli.submission import Fetched
 from cli.supervisor import find_process
 from cli.terms import Terms
+from client import Darkroom, DarkroomError
 from models import queries
 from models.event import JobEvent
 from models.lifecycle import Outcome, Status
@@ -91,11 +92,12 @@ def main() -> int:
     console = to_stdout()
     try:
         return run(console)
-    except CommandFailed as exc:
-        console.print(Text(f"\n{exc}"))
+    except (CommandFailed, DarkroomError) as exc:
+        failed = in_words(exc) if isinstance(exc, DarkroomError) else exc
+        console.print(Text(f"\n{failed}"))
         if KEPT_LOGS.exists():
             console.print(f"What each process said is in {KEPT_LOGS}.")
-        return exc.exit_status
+        return failed.exit_status
     except KeyboardInterrupt:
         console.print("\nInterrupted; everything is stopped.")
         return 130
@@ -214,7 +216,7 @@ def _refuse_leftovers(running: RunningStack) -> None:
 # --- the pictures --------------------------------------------------------------------------------------
 
 
-def _develop(client: Client, running: RunningStack, file: Path) -> tuple[Tally, Fetched, list[Trail]]:
+def _develop(client: Darkroom, running: RunningStack, file: Path) -> tuple[Tally, Fetched, list[Trail]]:
     """Order the pictures, wait for them, fetch them, and read how they came about."""
     defaults = Defaults(DEFAULT_MODEL, {}, Terms(providers=("sandbox",)))
     sent = campaigns.send(client, file, "Eight prompts", defaults, {})
@@ -223,16 +225,15 @@ def _develop(client: Client, running: RunningStack, file: Path) -> tuple[Tally, 
     ended = campaigns.wait(client, sent.campaign)
     tally = Tally.of(ended["counts"], ended["held"])
     fetched = campaigns.fetch(client, sent.campaign, emptied(OUT))
-    jobs = reversed(list(client.jobs(None, campaign=sent.campaign["id"])))
+    jobs = reversed(list(client.jobs(campaign=sent.campaign)))
     return tally, fetched, _trails(running.database_url, [job["id"] for job in jobs])
 
 
-def client_of(home: Path, running: RunningStack) -> Client:
+def client_of(home: Path, running: RunningStack) -> Darkroom:
     """A client of that stack, with its first project's key."""
-    known_as: Credentials | None = kept_credentials(home)
     if running.api_url is None:
         raise CannotStart("The stack runs no API.")
-    return Client(running.api_url, known_as, Connection())
+    return Connection().to(running.api_url, kept_credentials(home))
 
 
 def campaign_file(folder: Path, spec: ModelSpec) -> Path:

@@ -19,11 +19,12 @@ import catalogue
 import simulator
 from cli import campaigns, demo
 from cli.campaign_file import Defaults
-from cli.client import Client
+from cli.client import in_words
 from cli.errors import CannotStart, CommandFailed
 from cli.options import DEFAULT_MODEL
 from cli.rendering import table, to_stdout, usd
 from cli.terms import Terms
+from client import Darkroom, DarkroomError
 
 VENDORS = ("wiro", "runware", "bfl", "vtrix")
 OUT = Path("demo-output") / "vendors"
@@ -52,9 +53,10 @@ def main() -> int:
     console = to_stdout()
     try:
         return run(console)
-    except CommandFailed as exc:
-        console.print(Text(f"\n{exc}"))
-        return exc.exit_status
+    except (CommandFailed, DarkroomError) as exc:
+        failed = in_words(exc) if isinstance(exc, DarkroomError) else exc
+        console.print(Text(f"\n{failed}"))
+        return failed.exit_status
     except KeyboardInterrupt:
         console.print("\nInterrupted; everything is stopped.")
         return 130
@@ -85,7 +87,7 @@ def run(console: Console) -> int:
     return 0 if all(bill.is_good and bill.pictures == len(spec.inspires) for bill in bills) else 1
 
 
-def _bill(client: Client, vendors: simulator.Running, vendor: str, file: Path) -> Bill:
+def _bill(client: Darkroom, vendors: simulator.Running, vendor: str, file: Path) -> Bill:
     """The whole campaign at one vendor."""
     began_s = time.monotonic()
     terms = Terms(providers=(vendor,))

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Mapping
 from decimal import Decimal
 
-from cli.documents import Campaign
 from cli.handles import BUDGET, OF_A_CAMPAIGN
+from client.documents import Campaign
 
 
 def how_it_differs(campaign: Campaign, said: Mapping[str, object]) -> str | None:
@@ -13,7 +13,7 @@ def how_it_differs(campaign: Campaign, said: Mapping[str, object]) -> str | None
 
     Args:
         campaign: as it is.
-        said: of its allowance, as the API takes it.
+        said: of its allowance.
     """
     is_now: Mapping[str, object] = {**campaign}
     differ = [
@@ -39,4 +39,4 @@ def _amount(column: str, value: object) -> object:
 
 
 def _told(value: object) -> str:
-    return "none" if value is None else str(value)
+    return "none" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)

@@ -3,6 +3,7 @@
 CommandFailed
 ├── CannotStart        exit 2: bad usage, or this machine does not let us start as asked
 │   └── AlreadyRunning   somebody else has this home
+├── Refused            exit 2: the server says no
 └── CannotReach        exit 3: a server does not answer
 """
 
@@ -27,6 +28,12 @@ class CannotStart(CommandFailed):
 
 class AlreadyRunning(CannotStart):
     """Another process has this home."""
+
+
+class Refused(CommandFailed):
+    """The server says no."""
+
+    exit_status = 2
 
 
 class CannotReach(CommandFailed):

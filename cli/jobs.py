@@ -1,6 +1,6 @@
 """The commands about single jobs: `run`, `list`, `show`, `resolve`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TypedDict
@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import pictures, sending
-from cli.client import PATIENCE_S, Client, Refused
-from cli.documents import Attempt, Event, Job, Output, Queue
+from cli.campaign_names import find_campaign
+from cli.client import PATIENCE_S, in_words
 from cli.options import (
     PRIORITY,
     buying_options,
@@ -40,10 +40,12 @@ from cli.rendering import (
     when,
 )
 from cli.terms import Terms
+from client import Darkroom, Refused
+from client.documents import Attempt, Event, Job, JobDetail, Output, Queue
+from client.jobs import JobFilter
 from models.lifecycle import AttemptState, Outcome, Status, StopOutcome
 
 INTERRUPTED = 130
-_FIRST_LOOK_S, _LAST_LOOK_S = 0.15, 1.0
 
 
 @click.command()
@@ -78,15 +80,13 @@ def run(
     folder = pictures.prepare(out) if out else None
     client = opened(ctx)
     sent = sending.with_pictures(parameters, files)
-    job = client.submit(model, sent, terms=terms, priority=priority)
+    queued = client.submit(model, sent, **terms.document(priority))
     if not wait and folder is None:
-        _tell_submitted(job, as_json)
+        _tell_submitted(queued, as_json)
         return
-    job = _followed(ctx, client, job)
-    if folder is not None:
-        for output, path in zip(job.get("outputs", []), pictures.save_all(client, job, folder), strict=True):
-            output["path"] = str(path)
-    _tell_ended(job, as_json)
+    job = _followed(ctx, client, queued)
+    paths = [] if folder is None else pictures.save_all(client, job, folder)
+    _tell_ended(job, paths, as_json)
     ctx.exit(0 if job["outcome"] == "succeeded" else 1)
 
 
@@ -126,16 +126,16 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first."""
     client = opened(ctx)
-    where = {
+    where: JobFilter = {
         "status": None if statuses is None else ",".join(statuses),
         "outcome": None if outcomes is None else ",".join(outcomes),
-        "campaign": None if campaign is None else client.find_campaign(campaign)["id"],
+        "campaign": None if campaign is None else find_campaign(client, campaign),
         "model": model_slug,
         "error_code": error_code,
-        "created_before": None if before is None else before.astimezone().isoformat(),
-        "held": "true" if held else None,
+        "created_before": before,
+        "held": held or None,
     }
-    found = list(client.jobs(limit, **where))
+    found = list(client.jobs(limit=limit, **where))
     if as_json:
         print_json({"jobs": found})
         return
@@ -160,7 +160,7 @@ def list_jobs(
 def show(ctx: click.Context, *, name: str, as_json: bool) -> None:
     """Show everything about a job: its number, UUID or token will do."""
     client = opened(ctx)
-    job, events = client.job(name), client.events(name)
+    job, events = client.job(name), client.trail(name)
     if as_json:
         print_json({**job, "events": events})
         return
@@ -229,7 +229,7 @@ def trail(events: list[Event]) -> Table:
 # --- running one -------------------------------------------------------------------------------------
 
 
-def _followed(ctx: click.Context, client: Client, job: Job) -> Job:
+def _followed(ctx: click.Context, client: Darkroom, job: Job) -> JobDetail:
     """The job once it has ended; its way is shown meanwhile."""
     console = to_stderr()
     try:
@@ -242,17 +242,13 @@ def _followed(ctx: click.Context, client: Client, job: Job) -> Job:
         ctx.exit(INTERRUPTED)
 
 
-def _wait(client: Client, job: Job, on_change: Callable[[Job], None]) -> Job:
-    pause_s = _FIRST_LOOK_S
+def _wait(client: Darkroom, job: Job, on_change: Callable[[Job], None]) -> JobDetail:
     on_change(job)
-    while job["outcome"] is None and job["held_at"] is None:
-        client.sleep(pause_s)
-        pause_s = min(pause_s * 1.2, _LAST_LOOK_S)
-        now = client.job(job["id"], patience_s=PATIENCE_S)
-        if (now["status"], now["held_at"]) != (job["status"], job["held_at"]):
+    shown = job["status"], job["held_at"]
+    for now in client.with_patience(PATIENCE_S).watch(job):
+        if shown != (shown := (now["status"], now["held_at"])):
             on_change(now)
-        job = now
-    return client.job(job["id"], patience_s=PATIENCE_S)
+    return now
 
 
 def _status_line(job: Job) -> Text:
@@ -268,12 +264,14 @@ def _tell_submitted(job: Job, as_json: bool) -> None:
     to_stderr().print(f"Follow it with `darkroom show {job['id']}`.", style="bright_black")
 
 
-def _tell_ended(job: Job, as_json: bool) -> None:
+def _tell_ended(job: JobDetail, paths: Sequence[Path], as_json: bool) -> None:
+    """What has become of it; a picture that was saved is where it lies, others where they can be fetched."""
     if as_json:
-        print_json(job)
+        saved = [{**output, "path": str(path)} for output, path in zip(job["outputs"], paths, strict=False)]
+        print_json({**job, "outputs": saved or job["outputs"]})
     else:
-        for output in job.get("outputs", []):
-            click.echo(output.get("path") or output["url"])
+        for address in map(str, paths) if paths else [output["url"] for output in job["outputs"]]:
+            click.echo(address)
         if job["notice"]:
             to_stderr().print(plain(job["notice"]), style="bright_black")
     if job["held_at"]:
@@ -307,11 +305,11 @@ class ResolveResult(TypedDict):
     problem: str | None
 
 
-def _resolved(client: Client, name: str, how: str, remote_id: str | None) -> ResolveResult:
+def _resolved(client: Darkroom, name: str, how: str, remote_id: str | None) -> ResolveResult:
     try:
-        resolved = client.resolve(name, how, remote_id)
+        resolved = client.resolve(name, how, remote_id=remote_id)
     except Refused as exc:  # this one is not held; the others may be
-        return ResolveResult(id=name, how=how, at_stake_usd=None, job=None, problem=str(exc))
+        return ResolveResult(id=name, how=how, at_stake_usd=None, job=None, problem=str(in_words(exc)))
     at_stake = resolved["at_stake_usd"]
     return ResolveResult(id=name, how=how, at_stake_usd=at_stake, job=resolved["job"], problem=None)
 
@@ -367,17 +365,17 @@ def _within_a_sentence(reason: str | None) -> str | None:
     return None if reason is None else reason[:1].lower() + reason[1:].removesuffix(".")
 
 
-def _campaign_name(client: Client, job: Job) -> str | None:
+def _campaign_name(client: Darkroom, job: Job) -> str | None:
     """What people call its campaign."""
     if job["campaign"] is None:
         return None
     try:
-        return client.campaign(job["campaign"])["name"]
+        return client.campaigns.get(job["campaign"])["name"]
     except Refused:  # no name is worth failing for
         return job["campaign"]
 
 
-def _job_facts(job: Job, campaign: str | None) -> list[tuple[str, str | Text]]:
+def _job_facts(job: JobDetail, campaign: str | None) -> list[tuple[str, str | Text]]:
     error = job["error"]
     rows: list[tuple[str, str | Text | None]] = [
         ("job", str(job["id"])),
@@ -386,7 +384,7 @@ def _job_facts(job: Job, campaign: str | None) -> list[tuple[str, str | Text]]:
         ("model", job["model"]),
         ("provider", job["provider"]),
         ("", job["notice"]),
-        ("in the queue", _in_the_queue(job.get("queue"))),
+        ("in the queue", _in_the_queue(job["queue"])),
         ("wanted", _wanted(job)),
         *((f"not {name}", reason) for name, reason in job["excluded"].items()),
         ("route", job["route"]),
@@ -427,9 +425,9 @@ def _wanted(job: Job) -> str | None:
     return None if wanted is None or wanted == [job["provider"]] else ", then ".join(wanted)
 
 
-def _attempts(job: Job) -> Table:
+def _attempts(job: JobDetail) -> Table:
     rows = table("#>", "provider", "state", "billed", "cost>", "vendor's id", "request", "error")
-    for attempt in job.get("attempts", []):
+    for attempt in job["attempts"]:
         code, message = attempt["error_code"], attempt["error_message"]
         rows.add_row(
             str(attempt["number"]),
@@ -444,16 +442,16 @@ def _attempts(job: Job) -> Table:
     return rows
 
 
-def _state(job: Job, attempt: Attempt) -> str:
+def _state(job: JobDetail, attempt: Attempt) -> str:
     """Of an attempt; one that was only given up here runs on at its provider, and was not cancelled."""
     is_last = attempt is job.get("attempts", [attempt])[-1]
     is_given_up = is_last and job["stopped_how"] == StopOutcome.CANNOT_CANCEL
     return "given up" if is_given_up and attempt["state"] == AttemptState.CANCELLED else attempt["state"]
 
 
-def _outputs(job: Job) -> Table:
+def _outputs(job: JobDetail) -> Table:
     rows = table("name", "size", "bytes>", "seed>", "url")
-    for output in job.get("outputs", []):
+    for output in job["outputs"]:
         rows.add_row(
             plain(output["name"]),
             f"{output['width_px']} × {output['height_px']}",

@@ -2,10 +2,10 @@
 
 import click
 
-from cli.documents import Attempt, Event
 from cli.jobs import trail
 from cli.options import json_option, opened
 from cli.rendering import plain, print_json, to_stdout
+from client.documents import Attempt, Event
 
 
 @click.command()
@@ -15,7 +15,7 @@ from cli.rendering import plain, print_json, to_stdout
 def logs(ctx: click.Context, *, name: str, as_json: bool) -> None:
     """Show a job's way through the statuses and what its providers said while they worked."""
     client = opened(ctx)
-    job, events = client.job(name), client.events(name)
+    job, events = client.job(name), client.trail(name)
     attempts = job.get("attempts", [])
     if as_json:
         print_json(_document(events, attempts))

@@ -17,8 +17,9 @@ try:
 
     import settings
     from cli import admin, campaigns, doctor, jobs, logbook, offering, projects, retrying, simulate, stopping
-    from cli.client import Connection
+    from cli.client import Connection, in_words
     from cli.errors import CommandFailed
+    from client import DarkroomError
     from settings import BadSetting
 except KeyboardInterrupt:
     # Importing takes most of a short command's time, and happens before any function of ours is called.
@@ -34,11 +35,16 @@ class Darkroom(click.Group):
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
+        except DarkroomError as exc:
+            self._end(ctx, in_words(exc))
         except (CommandFailed, BadSetting) as exc:
-            click.echo(f"Error: {exc}", err=True)
-            ctx.exit(exc.exit_status if isinstance(exc, CommandFailed) else BAD_USAGE)
+            self._end(ctx, exc)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+
+    def _end(self, ctx: click.Context, exc: CommandFailed | BadSetting) -> None:
+        click.echo(f"Error: {exc}", err=True)
+        ctx.exit(exc.exit_status if isinstance(exc, CommandFailed) else BAD_USAGE)
 
 
 @click.group(cls=Darkroom, context_settings={"help_option_names": ["-h", "--help"]})

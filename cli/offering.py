@@ -7,10 +7,10 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from cli.client import Client
-from cli.documents import Breaker, Input, Limit, Model, Offer, Provider, Retried, Sold
 from cli.options import json_option, opened
 from cli.rendering import facts, moment, plain, print_json, table, to_stdout, usd, when
+from client import Darkroom
+from client.documents import Breaker, Input, Limit, ModelDetail, Offer, Provider, Retried, Sold
 from models.widths import narrows
 
 MOST_OF_A_REASON = 300
@@ -47,7 +47,7 @@ def models(ctx: click.Context, *, slug: str | None, as_json: bool) -> None:
 def providers(ctx: click.Context, *, retry: str | None, as_json: bool) -> None:
     """List the providers, which are on, how each of their offers does, and how much more each may get."""
     if retry is not None:
-        retried = opened(ctx).retry(retry)
+        retried = opened(ctx).retry_provider(retry)
         print_json(retried) if as_json else to_stdout().print(_retried(retried), soft_wrap=True)
         return
     every = opened(ctx).providers()
@@ -170,7 +170,7 @@ def _trouble(sold: Sold) -> str | None:
     return f"{sold['model']}: {breaker['failures']} failed in a row; the last: {why}"
 
 
-def _whole(client: Client, name: str) -> str:
+def _whole(client: Darkroom, name: str) -> str:
     """The slug of a name that may lack its owner."""
     if "/" in name:
         return name
@@ -183,13 +183,13 @@ def _whole(client: Client, name: str) -> str:
     return slugs[0]
 
 
-def _print_model(found: Model) -> None:
+def _print_model(found: ModelDetail) -> None:
     console = to_stdout()
     console.print(plain(found["slug"]), style="bold")
     console.print(plain(found["description"]))
     console.print()
     rows = table("parameter", "takes", "default")
-    for one in found.get("inputs", []):
+    for one in found["inputs"]:
         rows.add_row(plain(one["name"]), plain(one["allowed"]), plain(_meaning_of_absence(one)))
     console.print(rows)
     console.print()

@@ -10,8 +10,9 @@ from typing import Any, TypeVar, cast
 import click
 
 from catalogue.retrying import ATTEMPTS_MAX
-from cli.client import Client, Connection
+from cli.client import Connection
 from cli.terms import Terms
+from client import Darkroom
 from models.bounds import PRIORITY_MAX, SPAN_MAX_S, SPAN_MIN_S
 from models.lifecycle import OnUnknown, Route
 
@@ -221,8 +222,8 @@ def read_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
     return parameters
 
 
-def opened(ctx: click.Context) -> Client:
-    """The server that this command talks to; closed when the command ends."""
+def opened(ctx: click.Context) -> Darkroom:
+    """The server that this command talks to, asked once each time; closed when the command ends."""
     connection: Connection = ctx.ensure_object(Connection)
     return ctx.with_resource(connection.open())
 

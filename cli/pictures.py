@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from uuid import uuid4
 
-from cli.client import Client
-from cli.documents import Job, Output
 from cli.errors import CannotReach, CannotStart
+from client import BadDownload, Darkroom
+from client import errors as theirs
+from client.documents import JobDetail, Output
 
 NAME_MAX = 80
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
@@ -32,17 +34,18 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
-def save_all(client: Client, job: Job, folder: Path) -> list[Path]:
+def save_all(client: Darkroom, job: JobDetail, folder: Path) -> list[Path]:
     """Where the job's pictures now are, in their order; each is fetched and checked.  Safe to call twice.
 
     Raises:
         CannotReach: the server does not have one, or not as it was stored.
     """
-    outputs = job.get("outputs", [])
-    return [save(client, output, folder / _name(job, output, n)) for n, output in enumerate(outputs, 1)]
+    return [
+        save(client, output, folder / _name(job, output, n)) for n, output in enumerate(job["outputs"], 1)
+    ]
 
 
-def save(client: Client, output: Output, wanted: Path) -> Path:
+def save(client: Darkroom, output: Output, wanted: Path) -> Path:
     """Where the picture now is: `wanted`, or beside it when another picture already has that name.
 
     Raises:
@@ -74,32 +77,26 @@ def safe_name(custom_id: str) -> str:
     return f"{safe or 'job'}-{hashlib.sha256(custom_id.encode()).hexdigest()[:8]}"
 
 
-def _name(job: Job, output: Output, number: int) -> str:
+def _name(job: JobDetail, output: Output, number: int) -> str:
     stem = safe_name(job["custom_id"]) if job["custom_id"] else f"job-{job['id']}"
     suffix = _SUFFIXES.get(output["content_type"]) or _UNSAFE.sub("_", Path(output["name"]).suffix)
     return f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}"
 
 
 @contextlib.contextmanager
-def _fetched(client: Client, output: Output, folder: Path) -> Iterator[Path]:
-    """The picture under a passing name, checked; whatever is left of that name is removed."""
-    digest = hashlib.sha256()
-    with NamedTemporaryFile(dir=folder, prefix=".fetching-", delete=False) as file:
-        path = Path(file.name)
-        try:
-            with client.opened(output["url"]) as blocks:
-                for block in blocks:
-                    digest.update(block)
-                    file.write(block)
-            file.close()
-            if digest.hexdigest() != output["sha256"]:
-                raise CannotReach(
-                    f"{output['url']} is not the picture that was stored: its checksum differs."
-                )
-            path.chmod(0o644)
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
+def _fetched(client: Darkroom, output: Output, folder: Path) -> Iterator[Path]:
+    """The picture under a passing name; whatever is left of that name is removed."""
+    path = folder / f".fetching-{uuid4().hex}"
+    try:
+        yield client.download(output, path)
+    except BadDownload as exc:
+        raise CannotReach(str(exc)) from exc
+    except theirs.Answered as exc:
+        raise CannotReach(f"{exc.url} answered {exc.status}.") from exc
+    except theirs.CannotReach as exc:
+        raise CannotReach(f"Cannot fetch {exc.url}: {exc.why}.") from exc
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:

@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 import catalogue
 import providers
 import settings
-from cli import documents
 from cli.errors import CannotStart
 from cli.handles import OF_A_PROJECT, setting_options
 from cli.operating import transaction
 from cli.options import json_option
 from cli.rendering import exact_usd, facts, plain, print_json, table, to_stderr, to_stdout, when
 from cli.standing import print_notice, standing_facts
+from client import documents
 from models import allowances, closures, queries, usage
 from models.allowances import ProjectTerms
 from models.closures import Sellers
@@ -27,6 +27,15 @@ from models.project import AuthMode, Project, create_project
 from models.session import Database
 from models.usage import Usage, left_usd
 from settings import Settings
+
+
+class Document(documents.Project):
+    """A tenant, as its operator sees it; without its secret."""
+
+    id: int
+    auth: str
+    api_key: str
+
 
 FIRST_PROJECT = "first"
 NAME_MAX = 100
@@ -183,7 +192,7 @@ def _called(session: Session, name: str) -> Project:
 # --- how it is shown -----------------------------------------------------------------------------------
 
 
-def _documents(session: Session, found: Sequence[Project]) -> list[documents.Project]:
+def _documents(session: Session, found: Sequence[Project]) -> list[Document]:
     """Each as the API shows a tenant its own, and what only an operator sees."""
     numbers = [one.id for one in found]
     used = usage.of_projects(session, numbers)
@@ -197,7 +206,7 @@ def _sold_by(given: Settings) -> Sellers:
     return lambda model_slug: known.sold_by(model_slug, turned_on)
 
 
-def _document(one: Project, used: Usage, waits: str | None) -> documents.Project:
+def _document(one: Project, used: Usage, waits: str | None) -> Document:
     left = left_usd(one, used)
     return {
         "id": one.id,
@@ -231,7 +240,7 @@ def _why_none_is_sent(one: Project, left: Decimal | None) -> str | None:
     return None
 
 
-def _in_a_word(document: documents.Project) -> str:
+def _in_a_word(document: Document) -> str:
     if document["paused_at"]:
         return "paused"
     if document["left_usd"] is not None and Decimal(document["left_usd"]) <= 0:
@@ -239,7 +248,7 @@ def _in_a_word(document: documents.Project) -> str:
     return "waits" if document["notice"] else ""
 
 
-def _tell(document: documents.Project, *, as_json: bool) -> None:
+def _tell(document: Document, *, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.documents import Job
+from client.documents import Job
 from models.lifecycle import StopOutcome
 
 QUEUED = "task_queue"

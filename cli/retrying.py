@@ -1,17 +1,17 @@
 """The commands that try again what brought nothing: `retry`, and `campaign retry-failed`."""
 
 import sys
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 
 import click
 from rich.text import Text
 
-from cli.client import Client
-from cli.documents import RetriedJobs
+from cli.campaign_names import find_campaign
+from cli.client import PATIENCE_S
 from cli.options import check_whom, json_option, opened
 from cli.rendering import facts, plain, print_json, to_stderr, to_stdout
+from client.documents import RetriedJobs
 
 MAY_HAVE_COST = "may_have_cost"
 _LEFT_OUT = {
@@ -42,8 +42,8 @@ _REFUSED = {
 }
 _UNSUCCESSFUL = ("failed", "expired", "cancelled", "killed")
 
-Ask = Callable[[Mapping[str, object]], RetriedJobs]
-"""How the server is asked, with what is said beside whom it is about."""
+Ask = Callable[[bool], RetriedJobs]
+"""How the server is asked; with True only for what would be."""
 
 even_if_paid_option = click.option(
     "--even-if-paid", is_flag=True, help="Also where money may have gone into it: it may be paid for twice."
@@ -91,7 +91,7 @@ def retry(
     have cost money is left out unless you say otherwise.  Interrupted, it is simply run
     again.  Exit 1 if a job that was named is not tried again.
     """
-    said = {
+    said: dict[str, object] = {
         "campaign": campaign,
         "outcomes": list(outcomes) or None,
         "error_codes": list(error_codes) or None,
@@ -100,17 +100,20 @@ def retry(
         "created_before": None if before is None else before.astimezone().isoformat(),
         "all": is_all or None,
     }
-    said = {name: value for name, value in said.items() if value is not None}
-    check_whom(names, said)
-    client = opened(ctx)
+    where = {name: value for name, value in said.items() if value is not None}
+    check_whom(names, where)
+    client = opened(ctx).with_patience(PATIENCE_S)
     if names:
-        retried = client.retry_jobs({"ids": list(names), "even_if_paid": even_if_paid})
+        retried = client.retry_many(names, even_if_paid=even_if_paid)
         _tell_named(retried, as_json=as_json)
         ctx.exit(1 if retried["not_retried"] else 0)
     if campaign is not None:
-        said["campaign"] = client.find_campaign(campaign)["id"]
-    ask: Ask = lambda how: client.retry_jobs({"filter": said, **how})  # noqa: E731
-    _tell(_retried(ask, even_if_paid=even_if_paid, is_sure=is_sure), as_json=as_json)
+        where["campaign"] = find_campaign(client, campaign)["id"]
+    retried = _retried(
+        lambda dry_run: client.retry_many(where=where, even_if_paid=even_if_paid, dry_run=dry_run),
+        is_sure=is_sure,
+    )
+    _tell(retried, as_json=as_json)
 
 
 @click.command("retry-failed")
@@ -121,23 +124,22 @@ def retry(
 @click.pass_context
 def retry_failed(ctx: click.Context, *, name: str, even_if_paid: bool, is_sure: bool, as_json: bool) -> None:
     """Try again what failed or expired of a campaign, by name or id."""
-    client: Client = opened(ctx)
-    uuid = client.find_campaign(name)["id"]
-    ask: Ask = lambda how: client.retry_failed(uuid, how)  # noqa: E731
-    _tell(_retried(ask, even_if_paid=even_if_paid, is_sure=is_sure), as_json=as_json)
+    client = opened(ctx).with_patience(PATIENCE_S)
+    found = find_campaign(client, name)
+    retried = _retried(
+        lambda dry_run: client.campaigns.retry_failed(found, even_if_paid=even_if_paid, dry_run=dry_run),
+        is_sure=is_sure,
+    )
+    _tell(retried, as_json=as_json)
 
 
 # --- all that is meant -----------------------------------------------------------------------------------
 
 
-def _retried(ask: Ask, *, even_if_paid: bool, is_sure: bool) -> RetriedJobs:
-    """All that is meant; asked again while there was too much for one answer."""
+def _retried(ask: Ask, *, is_sure: bool) -> RetriedJobs:
     if not is_sure:
-        _make_sure(ask({"even_if_paid": even_if_paid, "dry_run": True}))
-    retried = ask({"even_if_paid": even_if_paid})
-    while (cursor := retried["next_cursor"]) is not None:
-        retried = _together(retried, ask({"even_if_paid": even_if_paid, "cursor": cursor}))
-    return retried
+        _make_sure(ask(True))  # noqa: FBT003 - the one thing that is said
+    return ask(False)  # noqa: FBT003 - the same
 
 
 def _make_sure(would_be: RetriedJobs) -> None:
@@ -155,14 +157,6 @@ def _make_sure(would_be: RetriedJobs) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} Add --yes.")
     click.confirm(question, abort=True, err=True)
-
-
-def _together(earlier: RetriedJobs, later: RetriedJobs) -> RetriedJobs:
-    return {
-        **later,
-        "retried": earlier["retried"] + later["retried"],
-        "skipped": dict(Counter(earlier["skipped"]) + Counter(later["skipped"])),
-    }
 
 
 # --- what is said ----------------------------------------------------------------------------------------

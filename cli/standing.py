@@ -9,8 +9,8 @@ from decimal import Decimal
 from rich.console import Console
 from rich.text import Text
 
-from cli.documents import Standing
 from cli.rendering import exact_usd, plain, when
+from client.documents import Standing
 
 
 def standing_facts(one: Standing) -> list[tuple[str, str | Text]]:

@@ -2,7 +2,6 @@
 
 import functools
 import sys
-from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar, cast
@@ -10,8 +9,8 @@ from typing import Any, TypeVar, cast
 import click
 from rich.text import Text
 
-from cli.client import Client
-from cli.documents import Stopped, StoppedJob
+from cli.campaign_names import find_campaign
+from cli.client import PATIENCE_S
 from cli.options import PRIORITY, check_whom, json_option, opened, read_words
 from cli.rendering import (
     NOTHING_BOUGHT,
@@ -24,8 +23,11 @@ from cli.rendering import (
     to_stdout,
     usd,
 )
+from client import Darkroom
+from client.documents import Stopped, StoppedJob
 from models.lifecycle import Status, StopOutcome
 
+CANCEL, KILL = "cancel", "kill"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 Whom = dict[str, object]
 
@@ -93,7 +95,7 @@ def cancel(ctx: click.Context, *, names: tuple[str, ...], said: Whom, is_sure: b
     By id, or all that have something in common.  Exit 1 if a job that was named could
     not be stopped.
     """
-    _stop(ctx, "cancel", names, said, is_sure=is_sure, as_json=as_json)
+    _stop(ctx, CANCEL, names, said, is_sure=is_sure, as_json=as_json)
 
 
 @click.command()
@@ -106,7 +108,7 @@ def kill(ctx: click.Context, *, names: tuple[str, ...], said: Whom, is_sure: boo
     By id, or all that have something in common.  Exit 1 if a job that was named could
     not be stopped.
     """
-    _stop(ctx, "kill", names, said, is_sure=is_sure, as_json=as_json)
+    _stop(ctx, KILL, names, said, is_sure=is_sure, as_json=as_json)
 
 
 @click.command("cancel")
@@ -116,7 +118,7 @@ def kill(ctx: click.Context, *, names: tuple[str, ...], said: Whom, is_sure: boo
 @click.pass_context
 def cancel_campaign(ctx: click.Context, *, name: str, is_sure: bool, as_json: bool) -> None:
     """Stop what waits of a campaign, by name or id; what runs is finished."""
-    _stop(ctx, "cancel", (), {"campaign": name}, is_sure=is_sure, as_json=as_json)
+    _stop(ctx, CANCEL, (), {"campaign": name}, is_sure=is_sure, as_json=as_json)
 
 
 @click.command("kill")
@@ -126,7 +128,7 @@ def cancel_campaign(ctx: click.Context, *, name: str, is_sure: bool, as_json: bo
 @click.pass_context
 def kill_campaign(ctx: click.Context, *, name: str, is_sure: bool, as_json: bool) -> None:
     """Stop a campaign, by name or id, with all that runs of it."""
-    _stop(ctx, "kill", (), {"campaign": name}, is_sure=is_sure, as_json=as_json)
+    _stop(ctx, KILL, (), {"campaign": name}, is_sure=is_sure, as_json=as_json)
 
 
 # --- whom --------------------------------------------------------------------------------------------
@@ -136,9 +138,9 @@ def _stop(
     ctx: click.Context, verb: str, names: tuple[str, ...], said: Whom, *, is_sure: bool, as_json: bool
 ) -> None:
     check_whom(names, said)
-    client = opened(ctx)
+    client = opened(ctx).with_patience(PATIENCE_S)
     if names:
-        stopped = client.stop(verb, {"ids": list(names)})
+        stopped = client.cancel_many(names) if verb == CANCEL else client.kill_many(names)
     else:
         if not is_sure:
             _ask(verb, said)
@@ -169,25 +171,15 @@ def _shown(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _stop_alike(client: Client, verb: str, said: Whom) -> Stopped:
-    """All that have this in common; asked again while there were too many for one answer."""
+def _stop_alike(client: Darkroom, verb: str, said: Whom) -> Stopped:
+    """All that have this in common."""
     if "campaign" in said:
-        said = {**said, "campaign": client.find_campaign(str(said["campaign"]))["id"]}
-    if list(said) == ["campaign"]:
-        return client.stop_campaign(verb, str(said["campaign"]))  # what is left is gone on with there
-    stopped = client.stop(verb, {"filter": said})
-    while not stopped["is_complete"]:
-        stopped = _together(stopped, client.stop(verb, {"filter": said}))
-    return stopped
-
-
-def _together(earlier: Stopped, later: Stopped) -> Stopped:
-    return {
-        **later,
-        "matched": later["matched"] + sum(earlier["stopped"].values()),
-        "stopped": dict(Counter(earlier["stopped"]) + Counter(later["stopped"])),
-        "ended_otherwise": earlier["ended_otherwise"] + later["ended_otherwise"],
-    }
+        campaign = find_campaign(client, str(said["campaign"]))
+        if len(said) == 1:  # what is left is gone on with there
+            campaigns = client.campaigns
+            return campaigns.cancel(campaign) if verb == CANCEL else campaigns.kill(campaign)
+        said = {**said, "campaign": campaign["id"]}
+    return client.cancel_many(where=said) if verb == CANCEL else client.kill_many(where=said)
 
 
 # --- what is said ----------------------------------------------------------------------------------------
@@ -202,7 +194,7 @@ def _tell(stopped: Stopped, verb: str) -> None:
         to_stdout().print(facts(_counts(stopped)))
         if not stopped["is_complete"]:
             to_stderr().print("What is left is being stopped.", style="bright_black")
-        if stopped["going_on"] and verb == "cancel":
+        if stopped["going_on"] and verb == CANCEL:
             to_stderr().print("What runs goes on: `darkroom kill` stops it too.", style="bright_black")
 
 

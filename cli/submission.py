@@ -11,18 +11,19 @@ from pathlib import Path
 
 from cli import campaign_file, contact_sheet, pictures
 from cli.campaign_file import Defaults, Line, WrongLine
-from cli.client import PATIENCE_S, Client, told_of
+from cli.campaign_names import open_campaign
+from cli.client import PATIENCE_S, in_words, told_of
 from cli.contact_sheet import Frame
-from cli.documents import Added, Campaign, Job
 from cli.errors import CommandFailed
 from cli.progress import Tally
+from client import Darkroom, DarkroomError
+from client.documents import Added, Campaign, Job, JobDetail
 
 FETCHED_AT_ONCE = 8
 FRAMES_MAX = 5_000
 """A browser opens a sheet of this many pictures; one of a million it does not."""
 
 KEPT_WRONG_LINES = 100
-_FIRST_LOOK_S, _LAST_LOOK_S = 0.25, 2.0
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class Fetched:
 
 
 def send(
-    client: Client,
+    client: Darkroom,
     file: Path,
     name: str,
     defaults: Defaults,
@@ -88,7 +89,7 @@ def send(
     Raises:
         campaign_file.NotText: the file is none; only for one that can be read only once.
     """
-    sent = Sent()
+    sent, patient = Sent(), client.with_patience(PATIENCE_S)
 
     def refuse(line: WrongLine) -> None:
         sent.wrong += 1
@@ -98,8 +99,8 @@ def send(
 
     for chunk in campaign_file.chunks(_good_lines(file, defaults, refuse)):
         if sent.campaign is None:
-            sent.campaign = client.open_campaign(name, allowance)
-        added = client.add_rows(sent.campaign["id"], [line.row for line in chunk])
+            sent.campaign = open_campaign(client, name, allowance)
+        added = patient.campaigns.add(sent.campaign, [line.row for line in chunk])
         sent.added += added["added"]
         sent.existing += added["existing"]
         for wrong in _refused_lines(chunk, added):
@@ -109,32 +110,26 @@ def send(
 
 
 def wait(
-    client: Client, campaign_uuid: str, show: Callable[[Tally], None], on_notice: Callable[[str], None]
+    client: Darkroom, campaign: Campaign, show: Callable[[Tally], None], on_notice: Callable[[str], None]
 ) -> Campaign:
     """Show the campaign's counts until nothing in it goes on by itself any more; then the campaign.
 
     Args:
         client: the server.
-        campaign_uuid: which.
+        campaign: which.
         show: hears the counts at each look.
         on_notice: hears why nothing new is sent, whenever that has become so.
     """
-    pause_s = _FIRST_LOOK_S
     noticed: str | None = None
-    while True:
-        campaign = client.campaign(campaign_uuid, patience_s=PATIENCE_S)
-        if campaign["notice"] not in (None, noticed):
-            on_notice(campaign["notice"])
-        noticed = campaign["notice"]
-        tally = Tally.of(campaign["counts"], campaign["held"])
-        show(tally)
-        if tally.is_over:
-            return campaign
-        client.sleep(pause_s)
-        pause_s = min(pause_s * 1.2, _LAST_LOOK_S)
+    for now in client.with_patience(PATIENCE_S).campaigns.watch(campaign):
+        if now["notice"] not in (None, noticed):
+            on_notice(now["notice"])
+        noticed = now["notice"]
+        show(Tally.of(now["counts"], now["held"]))
+    return now
 
 
-def fetch(client: Client, campaign: Campaign, folder: Path, on_fetched: Callable[[int], None]) -> Fetched:
+def fetch(client: Darkroom, campaign: Campaign, folder: Path, on_fetched: Callable[[int], None]) -> Fetched:
     """Bring the campaign's pictures into a folder, with a contact sheet beside them.
 
     Args:
@@ -143,17 +138,17 @@ def fetch(client: Client, campaign: Campaign, folder: Path, on_fetched: Callable
         folder: prepared.
         on_fetched: hears how many jobs have been looked at.
     """
-    fetched = Fetched()
+    fetched, client = Fetched(), client.with_patience(PATIENCE_S)
     frames: list[Frame] = []
     count = 0
     # Of a row that was tried again the newest job is looked at alone.
-    jobs = (job for job in client.jobs(None, campaign=campaign["id"]) if job["retried_as"] is None)
+    jobs = (job for job in client.jobs(campaign=campaign) if job["retried_as"] is None)
     for count, (job, paths, trouble) in enumerate(_brought(client, jobs, folder), 1):
         fetched.pictures += len(paths)
         if trouble:
             fetched.missing.append((job["id"], trouble))
         if count <= FRAMES_MAX:
-            events = client.events(job["id"], patience_s=PATIENCE_S)
+            events = client.trail(job)
             frames.append(contact_sheet.frame(job, events, paths))
         on_fetched(count)
     if 0 < count <= FRAMES_MAX:
@@ -176,18 +171,20 @@ def _refused_lines(chunk: list[Line], added: Added) -> Iterator[WrongLine]:
 
 
 def _brought(
-    client: Client, jobs: Iterator[Job], folder: Path
-) -> Iterator[tuple[Job, list[Path], str | None]]:
+    client: Darkroom, jobs: Iterator[Job], folder: Path
+) -> Iterator[tuple[JobDetail, list[Path], str | None]]:
     """Each job with where its pictures are, or why they are not; a few at a time, in order."""
 
-    def bring(job: Job) -> tuple[Job, list[Path], str | None]:
+    def bring(job: Job) -> tuple[JobDetail, list[Path], str | None]:
         if job["outcome"] != "succeeded":
-            return job, [], None
+            return _without_pictures(job), [], None
         try:
-            whole = client.job(job["id"], patience_s=PATIENCE_S)
+            whole = client.job(job)
             return whole, pictures.save_all(client, whole, folder), None
+        except DarkroomError as exc:
+            return _without_pictures(job), [], str(in_words(exc))
         except (CommandFailed, OSError) as exc:
-            return job, [], str(exc)
+            return _without_pictures(job), [], str(exc)
 
     with ThreadPoolExecutor(FETCHED_AT_ONCE) as pool:
         window: list[Job] = []
@@ -197,3 +194,7 @@ def _brought(
                 yield from pool.map(bring, window)
                 window = []
         yield from pool.map(bring, window)
+
+
+def _without_pictures(job: Job) -> JobDetail:
+    return {**job, "queue": None, "attempts": [], "outputs": []}

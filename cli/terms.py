@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic import JsonValue
+from client import documents as client
+from client.documents import JsonValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +27,23 @@ class Terms:
     start_within_s: float | None = None
     retry: Mapping[str, JsonValue] | None = None
 
-    def document(self) -> dict[str, object]:
-        """The terms as the API takes them, with null where nothing was said."""
-        providers = None if self.providers is None else list(self.providers)
-        return {"providers": providers, "route": self.route, "on_unknown": self.on_unknown, **self.lifetime()}
+    def document(self, priority: int | None = None) -> client.Terms:
+        """The terms as the client takes them, with None where nothing was said."""
+        return {
+            "providers": self.providers,
+            "route": self.route,
+            "on_unknown": self.on_unknown,
+            "priority": priority,
+            "deadline_s": self.deadline_s,
+            "start_within_s": self.start_within_s,
+            "retry": self.retry,
+        }
 
     def lifetime(self) -> dict[str, JsonValue]:
-        """Until when and how often it is tried, as the API takes it, with null where nothing was said."""
+        """Until when and how often it is tried, as far as it was said."""
         retry = None if self.retry is None else dict(self.retry)
-        return {"deadline_s": self.deadline_s, "start_within_s": self.start_within_s, "retry": retry}
+        said = {"deadline_s": self.deadline_s, "start_within_s": self.start_within_s, "retry": retry}
+        return {name: value for name, value in said.items() if value is not None}
 
 
 NO_TERMS = Terms()

@@ -6,9 +6,9 @@ jobs move on.  What is said here is made of one sum, so that it is right by itse
 
 from rich.text import Text
 
-from cli.documents import Campaign
 from cli.progress import Tally
 from cli.standing import of_at_most
+from client.documents import Campaign
 
 _ENDS = ("succeeded", "failed", "expired", "cancelled", "killed")
 

@@ -7,7 +7,6 @@ and that whoever pays can pay, gets the job.  What is begun is gone on with wher
 begun: it has its place there and its money is reserved.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 from models.candidates import Wanting, candidates
 from models.kinds import Kind
 from models.lifecycle import OfferKey, Route
+from models.ranking import ranked, supposed_latency_s
 from models.scopes import Scope, campaign_scope, offer_scope, project_scope, provider_scope
 
 
@@ -102,8 +102,6 @@ Price = Callable[[Waiting, str], Decimal | None]
 
 Latencies = Callable[[], Mapping[OfferKey, float]]
 """Seconds, as lately measured; an offer that is not there has not been lately."""
-
-DEAREST = Decimal("Infinity")
 
 BROKE_AFTER = 32
 """Jobs in a row for which a budget is too small, before nothing more of that payer is looked at: a million
@@ -221,32 +219,13 @@ class Allotment:
             self._probes.remove(offer)
 
     def _ranked(self, job: Waiting, failures: Mapping[str, int]) -> list[str]:
-        def rank(name: str) -> tuple[int, Decimal | float]:
-            failed = failures.get(name, 0)
-            match job.route:
-                case Route.ORDER:
-                    return failed, 0
-                case Route.PRICE:
-                    return failed, _price_rank(self._price(job, name))
-                case Route.LATENCY:
-                    return failed, self._latency_rank((name, job.model_slug))
+        def latency_s(name: str) -> float:
+            offer = (name, job.model_slug)
+            return supposed_latency_s(self._latencies().get(offer), is_busy=offer in self._busy)
 
-        sold_by = self._market.offers.get(job.model_slug, ())
-        # Sorting is stable: where ranks are equal, the order of preference stays.
-        return sorted(candidates(job, sold_by), key=rank)
-
-    def _latency_rank(self, offer: OfferKey) -> float:
-        """Seconds; nobody has measured an offer until somebody goes there, so one job at a time does."""
-        measured = self._latencies()
-        if offer in measured:
-            return measured[offer]
-        return math.inf if offer in self._busy else 0.0
+        names = candidates(job, self._market.offers.get(job.model_slug, ()))
+        return ranked(names, job.route, failures, lambda name: self._price(job, name), latency_s)
 
 
 def _payers(job: Waiting) -> tuple[Scope, Scope]:
     return project_scope(job.project_id), campaign_scope(job.campaign_id)
-
-
-def _price_rank(price_usd: Decimal | None) -> Decimal:
-    """What has no known price comes last: it may be anything."""
-    return DEAREST if price_usd is None else price_usd

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import func, select
 
 from api.app import create_app
 from models import queries, transitions
@@ -24,7 +25,7 @@ from models.lifecycle import AttemptState
 from models.project import AuthMode, Project
 from models.session import Database
 from models.transitions import Claim, NewJob, NewOutput
-from models.worker import Worker
+from models.worker import LOCK_NAMESPACE, Worker
 from settings import Settings
 from storage import Storage
 
@@ -210,6 +211,21 @@ def all_vendors(app: FastAPI) -> tuple[str, ...]:
 @pytest.fixture
 def hand(app: FastAPI, database: Database, project: Project) -> Hand:
     return Hand(database, app.state.services.storage, project.id)
+
+
+@pytest.fixture
+def live_worker(database: Database) -> Iterator[int]:
+    """A worker with four slots that holds its lock."""
+    with database.transaction() as session:
+        worker = Worker(name="remote@there", host="there", pid=2, queues=["remote"], concurrency=4)
+        session.add(worker)
+        session.flush()
+        worker_id = worker.id
+    with database.engine.connect() as connection:
+        connection.execute(select(func.pg_advisory_lock(LOCK_NAMESPACE, worker_id)))
+        connection.commit()
+        yield worker_id
+        connection.execute(select(func.pg_advisory_unlock(LOCK_NAMESPACE, worker_id)))
 
 
 @pytest.fixture

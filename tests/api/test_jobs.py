@@ -67,9 +67,11 @@ def test_a_queued_job_is_answered_whole(client, bell):
         "cost_is_estimate": False,
         "error": None,
         "stopped_how": None,
+        "outputs": [],
         "urls": {
             "self": own,
             "events": f"{own}/events",
+            "outputs": f"{own}/outputs",
             "cancel": f"{own}/cancel",
             "kill": f"{own}/kill",
             "resolve": f"{own}/resolve",
@@ -212,7 +214,13 @@ def test_a_project_sees_only_its_own_jobs(hand, stranger):
 
     assert ids(stranger.get("/api/jobs")) == []
     for name in (job.id, job.uuid, job.socket_token):
-        for method, rest in [("GET", ""), ("GET", "/events"), ("POST", "/cancel"), ("POST", "/kill")]:
+        for method, rest in [
+            ("GET", ""),
+            ("GET", "/events"),
+            ("GET", "/outputs"),
+            ("POST", "/cancel"),
+            ("POST", "/kill"),
+        ]:
             answer = stranger.request(method, f"/api/jobs/{name}{rest}")
             assert problem_of(answer, 404)["code"] == "job_not_found"
     assert hand.look(job.id).status is Status.QUEUE
@@ -255,6 +263,18 @@ def test_a_job_is_shown_with_its_attempts_and_outputs(client, hand):
         "seed": 7,
         "deleted_at": None,
     }
+
+
+def test_the_outputs_of_a_job_are_listed_alone(client, hand):
+    job_id = hand.queue()
+    before = client.get(f"/api/jobs/{job_id}/outputs")
+    hand.succeed(job_id)
+
+    outputs = client.get(f"/api/jobs/{job_id}/outputs").json()["outputs"]
+
+    assert before.json() == {"outputs": []}
+    assert outputs == client.get(f"/api/jobs/{job_id}").json()["outputs"]
+    assert len(outputs) == 1
 
 
 @pytest.mark.parametrize(

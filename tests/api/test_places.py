@@ -12,22 +12,6 @@ from models.job import Job
 from models.lane import Lane
 from models.limit import WHOLE, Limit
 from models.project import AuthMode, Project
-from models.worker import LOCK_NAMESPACE, Worker
-
-
-@pytest.fixture
-def live_worker(database):
-    """A worker with four slots that holds its lock."""
-    with database.transaction() as session:
-        worker = Worker(name="remote@there", host="there", pid=2, queues=["remote"], concurrency=4)
-        session.add(worker)
-        session.flush()
-        worker_id = worker.id
-    with database.engine.connect() as connection:
-        connection.execute(select(func.pg_advisory_lock(LOCK_NAMESPACE, worker_id)))
-        connection.commit()
-        yield worker_id
-        connection.execute(select(func.pg_advisory_unlock(LOCK_NAMESPACE, worker_id)))
 
 
 @pytest.fixture

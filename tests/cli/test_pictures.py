@@ -5,9 +5,9 @@ import hashlib
 import httpx
 import pytest
 
-from cli.client import Client, Connection, Credentials
 from cli.errors import CannotReach
 from cli.pictures import safe_name, save
+from client import Darkroom
 
 CONTENT = b"a picture"
 
@@ -37,7 +37,7 @@ def client(asked):
         asked.append(request)
         return httpx.Response(200, content=CONTENT)
 
-    with Client("http://here.test", Credentials("K", "S"), Connection(httpx.MockTransport(answer))) as opened:
+    with Darkroom("http://here.test", "K", "S", transport=httpx.MockTransport(answer)) as opened:
         yield opened
 
 

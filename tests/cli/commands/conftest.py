@@ -72,6 +72,7 @@ def make_job(number, **values):
         "cost_is_estimate": False,
         "error": None,
         "stopped_how": None,
+        "queue": None,
         "attempts": [],
         "outputs": [],
         **values,

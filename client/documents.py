@@ -1,15 +1,13 @@
-"""The documents of the HTTP API, as far as the command line reads them.
+"""The documents of the HTTP API, as dictionaries with known keys.
 
-They are passed on as they came wherever somebody asks for JSON; a field that
-is not named here is carried along.
+They are what the server answers, unchanged: a key that is not named here is there all the same.
+Money is a decimal in a string, a time is ISO 8601; `datetime.fromisoformat` reads it.
 """
 
-from collections.abc import Mapping
-from typing import NotRequired, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import NotRequired, TypeAlias, TypedDict
 
-from pydantic import JsonValue
-
-Parameters = Mapping[str, JsonValue]
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 
 class Trouble(TypedDict):
@@ -20,7 +18,7 @@ class Trouble(TypedDict):
 
 
 class Output(TypedDict):
-    """One picture; `path` is where this command saved it."""
+    """One stored picture.  Whoever has its `url` can read it."""
 
     name: str
     url: str
@@ -31,7 +29,6 @@ class Output(TypedDict):
     height_px: int
     seed: int | None
     deleted_at: str | None
-    path: NotRequired[str]
 
 
 class Attempt(TypedDict):
@@ -48,6 +45,9 @@ class Attempt(TypedDict):
     error_code: str | None
     error_message: str | None
     log: str | None
+    intended_at: str
+    submitted_at: str | None
+    finished_at: str | None
 
 
 class Queue(TypedDict):
@@ -60,8 +60,19 @@ class Queue(TypedDict):
     reason: str | None
 
 
+class Urls(TypedDict):
+    """Where to go on from a job."""
+
+    self: str
+    events: str
+    cancel: str
+    kill: str
+    resolve: str
+    retry: str
+
+
 class Job(TypedDict):
-    """One request to generate; attempts, outputs and its place come only with a single job.
+    """One request to generate, as lists have it.
 
     `notice` is what has to be said beside the provider's name; `at_stake_usd` what
     a request may have cost whose answer was lost.
@@ -95,9 +106,15 @@ class Job(TypedDict):
     cost_is_estimate: bool
     error: Trouble | None
     stopped_how: str | None
-    queue: NotRequired[Queue | None]
-    attempts: NotRequired[list[Attempt]]
-    outputs: NotRequired[list[Output]]
+    urls: Urls
+
+
+class JobDetail(Job):
+    """One job with its place in the queue, and all that was done for it."""
+
+    queue: Queue | None
+    attempts: list[Attempt]
+    outputs: list[Output]
 
 
 class Event(TypedDict):
@@ -110,6 +127,13 @@ class Event(TypedDict):
     attempt_id: int | None
     worker_id: int | None
     reason: str | None
+
+
+class StopAnswer(TypedDict):
+    """A job after a wish to stop it; `cancelled`: it has stopped without a picture."""
+
+    cancelled: bool
+    job: Job
 
 
 class StoppedJob(TypedDict):
@@ -147,6 +171,13 @@ class Resolved(TypedDict):
 
     job: Job
     at_stake_usd: str | None
+
+
+class RetryAnswer(TypedDict):
+    """The job that tries another one again; `is_new` is false when it was there already."""
+
+    is_new: bool
+    job: Job
 
 
 class RetriedJob(TypedDict):
@@ -204,12 +235,9 @@ class Standing(TypedDict):
 
 
 class Project(Standing):
-    """A tenant, as its operator sees it; without its secret."""
+    """The caller's own project: what its operator lets it use, and what it uses."""
 
-    id: int
     name: str
-    auth: str
-    api_key: str
     requests_per_minute: int | None
     keep_jobs_days: int | None
     keep_events_days: int | None
@@ -248,7 +276,7 @@ class Offer(TypedDict):
 
 
 class Input(TypedDict):
-    """One parameter of a model."""
+    """One parameter of a model; `allowed` says in words what it takes."""
 
     name: str
     required: bool
@@ -259,13 +287,18 @@ class Input(TypedDict):
 
 
 class Model(TypedDict):
-    """One generative model; inputs come only with a single one."""
+    """One generative model and who sells it, as lists have it."""
 
     slug: str
     title: str
     description: str
     offers: list[Offer]
-    inputs: NotRequired[list[Input]]
+
+
+class ModelDetail(Model):
+    """One generative model with its parameters."""
+
+    inputs: list[Input]
 
 
 class Breaker(TypedDict):
@@ -323,19 +356,33 @@ class Provider(TypedDict):
     notice: str | None
 
 
-class Row(TypedDict):
-    """One job of a campaign, as it is sent."""
+class Terms(TypedDict, total=False):
+    """How a job is to be made: what is left out, or None, is as the server has it.
+
+    `provider`, or `providers` with the best first: no others than these.  `route` ranks them
+    (`order`, `price`, `latency`).  `on_unknown`: what becomes of the job when the answer to a paid
+    request is lost (`hold`, `fail`, `resend`).  `priority`: higher goes first.  `deadline_s`,
+    `start_within_s`: it expires unless it has ended, or was sent to a provider, by then.  `retry`:
+    its own policy about another attempt.  `tags`: words of yours, to find it by.
+    """
+
+    provider: str | None
+    providers: Sequence[str] | None
+    route: str | None
+    on_unknown: str | None
+    priority: int | None
+    deadline_s: float | None
+    start_within_s: float | None
+    retry: Mapping[str, JsonValue] | None
+    tags: Sequence[str] | None
+
+
+class Row(Terms):
+    """One job of a campaign: sent again under its `custom_id`, it is the same job."""
 
     custom_id: str
     model: str
-    parameters: dict[str, JsonValue]
-    priority: NotRequired[int]
-    providers: NotRequired[list[str]]
-    route: NotRequired[str]
-    on_unknown: NotRequired[str]
-    deadline_s: NotRequired[float]
-    start_within_s: NotRequired[float]
-    retry: NotRequired[Mapping[str, JsonValue]]
+    parameters: Mapping[str, object]
 
 
 class Problem(TypedDict):
@@ -354,9 +401,19 @@ class RowProblem(TypedDict):
     problems: list[Problem]
 
 
+class AddedJob(TypedDict):
+    """A row's job; `is_new` is false when it was there already."""
+
+    custom_id: str
+    id: int
+    uuid: str
+    is_new: bool
+
+
 class Added(TypedDict):
     """What became of some rows."""
 
     added: int
     existing: int
+    jobs: list[AddedJob]
     problems: list[RowProblem]

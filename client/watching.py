@@ -1,0 +1,177 @@
+"""Following a job: the stream of its events where there is one, looking again and again where not.
+
+Nothing is missed: the server reads its ledger, and a stream that breaks off goes on behind its last event.
+"""
+
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import httpx
+
+from client.asking import Asker
+from client.documents import Event, JobDetail
+from client.errors import CannotReach, InTrouble, RateLimited
+from client.requests import Request, get, job_path
+from client.sse import CONTENT_TYPE, Reader, Sent
+from client.wire import Opened, now_s
+
+QUIET_S = 45.0
+"""A stream says something more often than that, if only that it is there; a silent one is asked for anew."""
+
+_FIRST_LOOK_S, _LAST_LOOK_S = 0.15, 1.0
+_FINAL = frozenset({"task_postprocess_end", "task_cancel"})
+
+
+class _NoStream(Exception):
+    """The server, or a proxy before it, sends no streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """When to give up; None never.
+
+    Attributes:
+        at_s: on the clock of `now_s`.
+    """
+
+    at_s: float | None
+
+    @classmethod
+    def after(cls, timeout_s: float | None) -> "Until":
+        """So long from now."""
+        return cls(None if timeout_s is None else now_s() + timeout_s)
+
+    def left_s(self, most_s: float) -> float:
+        """What is left, at most so much; 0 when it is over."""
+        return most_s if self.at_s is None else max(0.0, min(most_s, self.at_s - now_s()))
+
+
+def is_at_rest(job: JobDetail) -> bool:
+    """Whether nothing more happens by itself: it has ended, or waits for a person."""
+    return job["outcome"] is not None or job["held_at"] is not None
+
+
+async def looks(asker: Asker, name: str, until: Until) -> AsyncGenerator[JobDetail]:
+    """The job now, and again whenever it has moved, until it is at rest or the time is up."""
+    job = await _look(asker, name)
+    yield job
+    if is_at_rest(job):
+        return
+    async with contextlib.aclosing(_moves(asker, name, 0, until)) as moves:
+        async for _ in moves:
+            now = await _look(asker, name)
+            if _place(now) != _place(job):
+                yield now
+            if is_at_rest(job := now):
+                return
+
+
+async def _look(asker: Asker, name: str) -> JobDetail:
+    job: JobDetail = await asker.document(get(job_path(name)))
+    return job
+
+
+def _place(job: JobDetail) -> tuple[object, ...]:
+    return job["status"], job["outcome"], job["held_at"], job["provider"]
+
+
+async def events(asker: Asker, name: str, after_seq: int) -> AsyncGenerator[Event]:
+    """Every status the job has had and will have, in order, up to the one it ends with."""
+    seq = after_seq
+    async with contextlib.aclosing(_moves(asker, name, after_seq, Until(None))) as moves:
+        async for told in moves:
+            found = told or await trail(asker, name)
+            for event in found:
+                if event["seq"] > seq:
+                    seq = event["seq"]
+                    yield event
+            if found and found[-1]["status"] in _FINAL:
+                return
+
+
+async def trail(asker: Asker, name: str) -> list[Event]:
+    """Every status the job has had so far, in order."""
+    found: list[Event] = (await asker.document(get(job_path(name, "/events"))))["events"]
+    return found
+
+
+async def _moves(asker: Asker, name: str, after_seq: int, until: Until) -> AsyncGenerator[Sequence[Event]]:
+    """Whenever the job may have moved: with what happened, or with nothing for "look yourself"."""
+    seq, pause_s, may_stream = after_seq, _FIRST_LOOK_S, True
+    while left_s := until.left_s(_LAST_LOOK_S):
+        if may_stream and left_s == _LAST_LOOK_S:
+            try:
+                async with contextlib.aclosing(_streamed(asker, name, seq, until)) as streamed:
+                    async for told in streamed:
+                        seq, pause_s = told[-1]["seq"], _FIRST_LOOK_S
+                        yield told
+            except _NoStream:
+                may_stream = False
+            except (CannotReach, InTrouble, RateLimited):
+                pass  # cut off: whoever looks now is patient, and says so when it is for good
+        await asker.wire.pause(until.left_s(pause_s))
+        pause_s = min(pause_s * 1.2, _LAST_LOOK_S)
+        yield ()
+
+
+async def _streamed(asker: Asker, name: str, after_seq: int, until: Until) -> AsyncGenerator[Sequence[Event]]:
+    """What happens to the job, for as long as the stream lasts and the time allows.
+
+    Raises:
+        _NoStream: there is none to be had.
+        DarkroomError: it breaks off.
+    """
+    # A read cannot be interrupted when the time is up: half of what is left, and the rest is for looks.
+    quiet_s = until.left_s(2 * QUIET_S) / 2
+    if not asker.wire.streams.acquire(blocking=False):
+        raise _NoStream
+    try:
+        async with asker.open(_stream_of(name, after_seq), quiet_s) as opened:
+            if not opened.response.headers.get("content-type", "").startswith(CONTENT_TYPE):
+                raise _NoStream
+            async for told in _events_in(opened):
+                if told:
+                    yield told
+                if until.left_s(quiet_s) < quiet_s:
+                    return
+    finally:
+        asker.wire.streams.release()
+
+
+def _stream_of(name: str, after_seq: int) -> Request:
+    headers = {"Accept": CONTENT_TYPE}
+    if after_seq:
+        headers["Last-Event-ID"] = str(after_seq)
+    return Request("GET", job_path(name, "/events"), headers=headers)
+
+
+async def _events_in(opened: Opened) -> AsyncGenerator[Sequence[Event]]:
+    """The ledger's events, as many at a time as came together; none for what only shows that it lives.
+
+    Raises:
+        _NoStream: it stays silent, as behind a proxy that keeps everything until the end.
+    """
+    reader, is_silent = Reader(), True
+    try:
+        async for block in opened.blocks:
+            is_silent = False
+            yield [event for sent in reader.feed(block) if (event := _event(sent)) is not None]
+    except httpx.ReadTimeout as exc:
+        if is_silent:
+            raise _NoStream from exc
+        raise
+    except ValueError as exc:
+        raise _NoStream from exc
+
+
+def _event(sent: Sent) -> Event | None:
+    """The ledger's; None for what is only told by the way, such as a log line."""
+    try:
+        document = json.loads(sent.data)
+    except ValueError:
+        return None
+    is_ledgers = isinstance(document, dict) and isinstance(document.get("seq"), int) and "status" in document
+    return cast("Event", document) if is_ledgers else None
