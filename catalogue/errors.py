@@ -38,6 +38,7 @@ class Problem:
             there is no limit.
         options: the values taken; for an unknown name the names this model takes.
         suggestion: the known name nearest to an unknown one; None when none is near.
+        is_picture: whether the parameter holds pictures.
     """
 
     parameter: str
@@ -48,6 +49,7 @@ class Problem:
     maximum: int | float | None = None
     options: tuple[str, ...] = ()
     suggestion: str | None = None
+    is_picture: bool = False
 
     @property
     def message(self) -> str:

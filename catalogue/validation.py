@@ -241,6 +241,7 @@ def _problem(input_spec: InputSpec, kind: ProblemKind, sent: str | None) -> Prob
         minimum=input_spec.minimum,
         maximum=next((most for most in _ends(input_spec) if most is not None), None),
         options=() if input_spec.has_range else input_spec.values,
+        is_picture=input_spec.holds is Holds.IMAGES,
     )
 
 

@@ -90,6 +90,8 @@ def problem_sentence(problem: Problem) -> str:
     """Wiro's own sentence where it has one; else what was sent and what is taken."""
     name = f"Request parameter [{problem.parameter}]"
     match problem.kind:
+        case ProblemKind.REQUIRED if problem.is_picture:
+            return f"Request files [{problem.parameter}] required"
         case ProblemKind.REQUIRED:
             return required(problem.parameter)
         case ProblemKind.RANGE:
