@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from models.errors import FileGone
 from shapes import wiro as wiro_shapes
 from storage import StorageError
 
@@ -126,6 +127,7 @@ def install(app: FastAPI) -> None:
     for away in (OperationalError, InterfaceError, PoolTimeout):
         app.add_exception_handler(away, _tell_database_away)
     app.add_exception_handler(StorageError, _tell_storage_away)
+    app.add_exception_handler(FileGone, _tell_file_gone)
     app.add_exception_handler(Exception, _tell_unexpected)
 
 
@@ -183,6 +185,12 @@ async def _tell_database_away(request: Request, exc: Exception) -> Response:
 async def _tell_storage_away(request: Request, exc: Exception) -> Response:
     logger.error("Storage is away.", extra={"event": "storage_away", "error": str(exc)})
     return _tell(request, Problem(503, "storage_unavailable", "The pictures cannot be stored; try again."))
+
+
+async def _tell_file_gone(request: Request, exc: Exception) -> Response:
+    if _is_wiros(request):
+        return wiro_response(WiroRefusal((1, f"{exc}.")))
+    return problem_response(Problem(409, "file_deleted", f"{exc}."))
 
 
 async def _tell_unexpected(request: Request, _exc: Exception) -> Response:

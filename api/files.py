@@ -1,20 +1,26 @@
-"""The files of jobs: `GET /v1/File/{access key}/{name}`, as at Wiro.
+"""Files by their addresses: `GET /v1/File/{access key}/{name}`, as at Wiro.
 
+Pictures of jobs, pictures that came along with jobs, and what projects have uploaded.
 No key is asked for: the address is unguessable, and whoever has it may read.  A file
-never changes under its address, so browsers and proxies may keep it.
+never changes under its address, so browsers and proxies may keep it.  What is no picture is
+for saving, not for showing: nobody's page or script is run as one of ours.
 """
 
 import logging
 from collections.abc import Iterator
 from typing import BinaryIO
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
+from sqlalchemy.orm import Session
 
+from api.content_types import is_shown
 from api.dependencies import Services, ServicesOf
 from api.errors import WiroRefusal
 from api.ranges import Slice, Unsatisfiable, is_same, slice_wanted
-from models import queries
+from models import files, queries
+from models.file import File
 from models.output import Output
 from storage import NotFound
 
@@ -29,8 +35,8 @@ _PICTURE = {"content": {"image/png": {}, "image/jpeg": {}}, "description": "The 
 @router.get("/{access_key}/{name}", summary="Read a file", response_class=Response, responses={200: _PICTURE})
 @router.head("/{access_key}/{name}", include_in_schema=False)
 def read(access_key: str, name: str, request: Request, services: ServicesOf) -> Response:
-    """The bytes of an output; takes `If-None-Match` and a `Range`."""
-    stored = _output(services, access_key, name)
+    """The bytes of a file; takes `If-None-Match` and a `Range`."""
+    stored = _stored(services, access_key, name)
     headers = _headers(stored)
     if is_same(headers["ETag"], request.headers.get("if-none-match")):
         return Response(status_code=304, headers=headers)
@@ -52,7 +58,7 @@ def read(access_key: str, name: str, request: Request, services: ServicesOf) -> 
     return StreamingResponse(content, status, headers, media_type=stored.content_type)
 
 
-def _output(services: Services, access_key: str, name: str) -> Output:
+def _stored(services: Services, access_key: str, name: str) -> Output | File:
     """The file of this address.
 
     Raises:
@@ -61,36 +67,42 @@ def _output(services: Services, access_key: str, name: str) -> Output:
     # Our keys are letters and digits; not everything else could be looked for.
     if access_key.isascii() and access_key.isalnum():
         with services.database.transaction() as session:
-            stored = queries.output_by_access_key(session, access_key)
+            stored = _called(session, access_key)
         if stored is not None and stored.name == name:
             return _unless_deleted(stored)
     raise _no_file()
 
 
-def _unless_deleted(stored: Output) -> Output:
+def _called(session: Session, access_key: str) -> Output | File | None:
+    return queries.output_by_access_key(session, access_key) or files.by_access_key(session, access_key)
+
+
+def _unless_deleted(stored: Output | File) -> Output | File:
     if stored.deleted_at is None:
         return stored
     since = f"{stored.deleted_at:%Y-%m-%d}"
-    raise WiroRefusal(
-        (1, f"The file was deleted on {since}: its project keeps pictures for a time."), status=410
-    )
+    raise WiroRefusal((1, f"The file was deleted on {since}."), status=410)
 
 
-def _headers(stored: Output) -> dict[str, str]:
-    return {
+def _headers(stored: Output | File) -> dict[str, str]:
+    headers = {
         "ETag": f'"{stored.sha256}"',
         "Cache-Control": "private, max-age=31536000, immutable",
         "X-Content-Type-Options": "nosniff",
         "Accept-Ranges": "bytes",
     }
+    if not is_shown(stored.content_type):
+        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(stored.name)}"
+        headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    return headers
 
 
-def _open(services: Services, stored: Output) -> BinaryIO:
+def _open(services: Services, stored: Output | File) -> BinaryIO:
     """Opened before the answer begins, so that a file that is gone can still be said to be."""
     try:
-        return services.storage.open(stored.storage_key)
+        return services.storage.open(stored.storage_key or "")
     except NotFound as exc:
-        extra = {"event": "file_missing", "job_id": stored.job_id, "storage_key": stored.storage_key}
+        extra = {"event": "file_missing", "record": type(stored).__name__.lower(), "number": stored.id}
         logger.exception("A recorded file is not in storage.", extra=extra)
         raise _no_file() from exc
 

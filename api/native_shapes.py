@@ -106,7 +106,7 @@ def _job_fields(services: Services, job: Job, around: Setting) -> dict[str, Any]
         "model": job.model_slug,
         "status": job.status,
         "outcome": job.outcome,
-        "parameters": parameters.shown(job.parameters),
+        "parameters": parameters.shown(job.parameters, services.public_url),
         "provider": provider,
         "providers": job.wanted_providers,
         "route": job.route,

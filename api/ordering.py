@@ -1,12 +1,14 @@
 """From what a caller asks for to what is queued, for every door."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from api import inputs
+from api import inputs, sources
 from api.dependencies import Services
+from api.market import Order
 from api.schemas import NewJobBody
+from api.sources import Source
 from models.lifecycle import OnUnknown, Route
 from models.transitions import NewJob
 
@@ -73,11 +75,13 @@ def new_job(
         market.NotExpressible: whoever may make it cannot be told what was asked for.
         storage.StorageError: a picture could not be kept.
     """
-    order = services.market.order(model_name, parameters, terms.wanted_providers)
+    order, found = ordered(services, project_id, model_name, parameters, terms.wanted_providers)
+    kept = inputs.keep(services, project_id, order.spec, order.parameters, found)
     return NewJob(
         project_id=project_id,
         model_slug=order.spec.slug,
-        parameters=inputs.keep(services.storage, order.spec, order.parameters),
+        parameters=kept.parameters,
+        file_ids=kept.file_ids,
         wanted_providers=order.wanted_providers,
         route=terms.route or services.route,
         on_unknown=terms.on_unknown or services.on_unknown,
@@ -86,3 +90,19 @@ def new_job(
         start_within=terms.start_within,
         retry=terms.retry,
     )
+
+
+def ordered(
+    services: Services,
+    project_id: int,
+    model_name: str,
+    parameters: Mapping[str, object],
+    wanted: Sequence[str] | None,
+) -> tuple[Order, Mapping[str, Source]]:
+    """What the caller asked for, and what the references among its pictures mean; nothing is stored.
+
+    Raises what `Market.order` does.
+    """
+    spec = services.market.catalogue.find(model_name)
+    brought = sources.find(services.database, services.public_url, project_id, spec, parameters)
+    return services.market.order(model_name, brought.parameters, wanted), brought.sources

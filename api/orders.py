@@ -71,8 +71,8 @@ async def queue(
     the same body is the same job, for as long as that job is kept.  What was refused has
     stored nothing, and its key is free.
 
-    A picture among the parameters is its URL, a data URI or base64; what is sent along
-    is stored, and shown as `stored:...` from then on.
+    A picture among the parameters is its URL, a data URI, base64, or an uploaded file as
+    `file:UUID`; what is sent along is stored, and shown by its address from then on.
 
     With `Prefer: wait=30` the answer comes when the job has ended, with its outputs, or
     after so many seconds with the job as it is then.  Whoever goes away meanwhile ends

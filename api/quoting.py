@@ -14,6 +14,7 @@ import providers
 from api import affording, inputs
 from api.dependencies import Services
 from api.market import Order
+from api.ordering import ordered
 from api.schemas import NewJobBody, QuoteAnswer, QuotedOffer, plain_usd
 from api.standing import notice_of_project
 from broker import queue_of
@@ -56,8 +57,8 @@ def quote(services: Services, project_id: int, wanted: NewJobBody) -> QuoteAnswe
         market.NotSold: nobody sells it, or one of the wanted providers does not.
         market.NotExpressible: whoever may make it cannot be told what was asked for.
     """
-    order = services.market.order(wanted.model, wanted.parameters, wanted.wanted_providers)
-    parameters = inputs.look_at(order.spec, order.parameters)
+    order, found = ordered(services, project_id, wanted.model, wanted.parameters, wanted.wanted_providers)
+    parameters = inputs.look_at(services, order.spec, order.parameters, found)
     route = wanted.route or services.route
     with services.database.transaction() as session:
         project = queries.project(session, project_id)
@@ -68,7 +69,7 @@ def quote(services: Services, project_id: int, wanted: NewJobBody) -> QuoteAnswe
     goes_to = next((one.provider for one in offers if one.fits and one.obstacle is None), None)
     return QuoteAnswer(
         model=order.spec.slug,
-        parameters=shown(parameters),
+        parameters=shown(parameters, services.public_url),
         providers=None if order.wanted_providers is None else list(order.wanted_providers),
         route=route,
         on_unknown=wanted.on_unknown or services.on_unknown,

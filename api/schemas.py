@@ -414,7 +414,8 @@ class JobAnswer(Answer):
     status: Status
     outcome: Annotated[Outcome | None, Field(description="How it ended; null while it lives.")]
     parameters: Annotated[
-        dict[str, Any], Field(description="As read.  A picture that was sent along is shown as `stored:...`.")
+        dict[str, Any],
+        Field(description="As read.  A picture that was sent along is shown by its address here."),
     ]
     provider: Annotated[
         str | None, Field(description="The one chosen, or asked for; of a held job the one that may have it.")

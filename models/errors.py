@@ -3,6 +3,7 @@
 RecordError
 ├── StaleTransition   the row has moved on: another claim, another status
 ├── NotFound          no such row, or not the asker's
+├── FileGone          a file that a job needs was deleted meanwhile
 └── NameTaken         a name that must be unique is in use
 """
 
@@ -34,3 +35,7 @@ class NotFound(RecordError):
 
 class NameTaken(RecordError):
     """The name is in use."""
+
+
+class FileGone(RecordError):
+    """A file was deleted while a job that uses it was being queued."""

@@ -28,13 +28,35 @@ class File(Base):
     __table_args__ = (
         CheckConstraint(one_of("kind", FileKind), name="kind"),
         CheckConstraint("(kind = 'folder') = (storage_key IS NULL)", name="folders_have_no_bytes"),
-        # list: what lies in a folder, or at the top; and a folder's name is there once
-        Index("ix_files_by_parent", "project_id", text("coalesce(parent_id, 0)"), "id"),
-        # The same picture sent again is the same file; and an address of ours leads back to it.
+        # list: what lies in a folder, or at the top
+        Index(
+            "ix_files_by_parent",
+            "project_id",
+            text("coalesce(parent_id, 0)"),
+            "id",
+            postgresql_where="kind <> 'input' AND deleted_at IS NULL",
+        ),
+        # a folder's name is there once
+        Index(
+            "uq_files_folder",
+            "project_id",
+            text("coalesce(parent_id, 0)"),
+            "name",
+            unique=True,
+            postgresql_where="kind = 'folder' AND deleted_at IS NULL",
+        ),
+        # run: an upload that is meant by its name
+        Index(
+            "ix_files_upload_name",
+            "project_id",
+            "name",
+            postgresql_where="kind = 'upload' AND deleted_at IS NULL",
+        ),
+        # The same picture sent again is the same file.
         Index(
             "uq_files_input",
             "project_id",
-            "storage_key",
+            "sha256",
             unique=True,
             postgresql_where="kind = 'input' AND deleted_at IS NULL",
         ),
@@ -66,3 +88,24 @@ class JobFile(Base):
 
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     file_id: Mapped[int] = mapped_column(ForeignKey("files.id"), primary_key=True)
+
+
+class Erasure(Base):
+    """Bytes that are to go: by whoever said so, at once, or else by housekeeping.
+
+    What is about to be stored is promised to go too, in a day: whoever has recorded it takes that back.
+    Killed in between, nobody leaves bytes that no row tells of.
+    """
+
+    __tablename__ = "erasures"
+    __table_args__ = (
+        # what housekeeping takes next
+        Index("ix_erasures_due_at", "due_at"),
+        # the promise that is taken back when a job uses the file
+        Index("ix_erasures_file_id", "file_id", postgresql_where="file_id IS NOT NULL"),
+    )
+
+    id: Mapped[Id]
+    file_id: Mapped[int | None] = mapped_column(ForeignKey("files.id"))  # it must be deleted, or unused
+    folder: Mapped[str]  # everything below it goes
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import Delete, delete, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
+from models import files
 from models.attempt import Attempt
 from models.event import JobEvent
 from models.job import Job
@@ -112,11 +113,15 @@ def with_door_open(session: Session, statement: Delete) -> None:
 
 
 def delete_jobs(session: Session, job_ids: Collection[int]) -> int:
-    """How many of these jobs are gone with all that hung on them; one that tries such a job again stays."""
+    """How many of these jobs are gone with all that hung on them; one that tries such a job again stays.
+
+    Pictures that came along with them, and with no other job, are promised to go.
+    """
     # Nobody is waited for: who has locked a row is asking about that job, and it goes next time.
     unlocked = select(Job.id).where(Job.id.in_(job_ids), Job.outcome.is_not(None))
     ids = session.scalars(unlocked.with_for_update(skip_locked=True)).all()
     with_door_open(session, delete(JobEvent).where(JobEvent.job_id.in_(ids)))
+    files.let_go(session, ids)
     for record in (Output, Attempt):
         session.execute(delete(record).where(record.job_id.in_(ids)))
     session.execute(delete(Job).where(Job.id.in_(ids)))

@@ -17,7 +17,7 @@ from uuid import uuid5
 
 from pydantic import JsonValue
 
-from catalogue import ModelSpec, Problem, ProblemKind, UnknownModel
+from catalogue import Holds, ModelSpec, Problem, ProblemKind, UnknownModel
 from models.event import JobEvent
 from models.job import Job
 from models.lifecycle import Outcome, Status
@@ -168,7 +168,7 @@ def task(
         "uuid": str(job.uuid),
         "name": "",
         "socketaccesstoken": job.socket_token,
-        "parameters": {name: _as_sent(value) for name, value in parameters.shown(job.parameters).items()},
+        "parameters": _parameters(job, spec, public_url),
         "debugoutput": log,
         "debugerror": job.error_message or "",
         "starttime": unix(at.get(Status.START)),
@@ -212,7 +212,7 @@ def model_number(slug: str) -> str:
 
 def file_url(public_url: str, stored: Output) -> str:
     """Where whoever knows its access key can read a file."""
-    return f"{public_url}/v1/File/{stored.access_key}/{stored.name}"
+    return parameters.file_url(public_url, stored.access_key, stored.name)
 
 
 def _output(job: Job, stored: Output, public_url: str) -> Shape:
@@ -261,6 +261,18 @@ def unix(at: datetime | None) -> str:
 
 def _money(amount_usd: Decimal) -> str:
     return f"{amount_usd.quantize(_CENTS):f}"
+
+
+def _parameters(job: Job, spec: ModelSpec | None, public_url: str) -> Shape:
+    """As Wiro's samples show them: one picture is a text, several are a list."""
+    pictures = () if spec is None else [one.name for one in spec.inputs if one.holds is Holds.IMAGES]
+    shown = parameters.shown(job.parameters, public_url)
+    return {
+        name: _as_sent(
+            value[0] if name in pictures and isinstance(value, list) and len(value) == 1 else value
+        )
+        for name, value in shown.items()
+    }
 
 
 def _as_sent(value: JsonValue) -> JsonValue:

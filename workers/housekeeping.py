@@ -1,4 +1,4 @@
-"""What is looked after each minute: jobs, events and pictures that their project need not keep any longer.
+"""What is looked after each minute: what projects need not keep any longer, and the bytes of deleted files.
 
 A little at a time: each batch is a short unit of work, each call ends after two seconds, and the rest
 waits a minute.  Safe to kill at any point and to run again: see `models.retention`.
@@ -10,19 +10,21 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from secrets import SystemRandom
 
-from models import retention
+from models import files, keys, retention
 from models.project import Project
 from models.retention import EndedJob
 from models.session import Database
 from models.worker import TIDY_LOCK
 from storage import Storage, StorageError
-from workers import inputs, keeping
 
 TIDY_FOR_S = 2.0
 """The control queue has other work each second; this is enough for millions of jobs a day."""
 
 JOBS_AT_ONCE = 500
 """Five thousand events: some tens of milliseconds."""
+
+FILES_AT_ONCE = 100
+"""Some tens of milliseconds on a disk, a few seconds at a storage far away."""
 
 ALONE_FOR_S = 60.0
 """A storage that is slow makes a call last longer than `TIDY_FOR_S`; who takes so long is frozen."""
@@ -84,7 +86,9 @@ def _done(duty: Duty) -> int:
 def _duties(database: Database, storage: Storage) -> list[Duty]:
     with database.transaction() as session:
         projects = retention.projects_that_forget(session)
-    return [duty for project in projects for duty in _duties_of(database, storage, project)]
+        is_any_due = files.is_any_due(session)
+    erasing = [partial(erase, database, storage)] if is_any_due else []
+    return [*erasing, *(duty for project in projects for duty in _duties_of(database, storage, project))]
 
 
 def _duties_of(database: Database, storage: Storage, project: Project) -> Iterator[Duty]:
@@ -94,6 +98,17 @@ def _duties_of(database: Database, storage: Storage, project: Project) -> Iterat
         yield partial(delete_outputs, database, storage, project.id, project.keep_outputs_days)
     if project.keep_events_days is not None:
         yield partial(delete_events, database, project.id, project.keep_events_days)
+
+
+def erase(database: Database, storage: Storage) -> int:
+    """The bytes of some files that are deleted, or that nobody recorded; of how many."""
+    with database.transaction() as session:
+        due = files.due_erasures(session, FILES_AT_ONCE)
+    for _, folder in due:
+        storage.delete_below(folder)
+    with database.transaction() as session:
+        files.erased(session, [number for number, _ in due])
+    return len(due)
 
 
 def delete_jobs(database: Database, storage: Storage, project_id: int, days: int) -> int:
@@ -131,15 +146,15 @@ def delete_events(database: Database, project_id: int, days: int) -> int:
 def _delete_files(database: Database, storage: Storage, jobs: Sequence[EndedJob]) -> None:
     """Every file of these jobs, also those that a killed worker stored and never recorded.
 
-    Not what callers sent along, which is stored once for all who send the same.
+    Not what callers sent along, which other jobs may use: it is promised to go when the jobs' rows do.
     """
     with database.transaction() as session:
-        keys = retention.mark_outputs_deleted(session, [job.id for job in jobs])
-    for key in keys:
+        stored = retention.mark_outputs_deleted(session, [job.id for job in jobs])
+    for key in stored:
         storage.delete(key)
     for job in jobs:
-        storage.delete_below(keeping.folder_of(job.uuid))
-        storage.delete_below(inputs.folder_of(job.uuid))
+        storage.delete_below(keys.outputs_folder(job.uuid))
+        storage.delete_below(keys.fetched_folder(job.uuid))
 
 
 def _told(what: str, project_id: int, of_jobs: int) -> int:

@@ -8,10 +8,10 @@ Knows no attempt: what it gives is the same for every offer.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlsplit
-from uuid import UUID
 
 from catalogue import STORED, Holds, ModelSpec, ToldImages
 from catalogue.pictures import BYTES_MAX
+from models.keys import fetched_folder
 from models.transitions.together import JobInHands
 from providers.base import ImageArgument, InputImage
 from providers.errors import ProviderError, Unavailable
@@ -74,11 +74,6 @@ def gather(turn: Turn, job: JobInHands, spec: ModelSpec) -> Pictures:
     return pictures
 
 
-def folder_of(job_uuid: UUID) -> str:
-    """Where the pictures that were fetched for a job are stored."""
-    return f"inputs/{job_uuid}"
-
-
 def arguments(told: Sequence[ToldImages], pictures: Pictures) -> tuple[ImageArgument, ...]:
     """The pictures as an offer's provider is given them."""
     return tuple(
@@ -100,7 +95,7 @@ def _picture(turn: Turn, job: JobInHands, name: str, position: int, reference: s
         if reference.startswith(STORED):
             content = _read(turn, reference.removeprefix(STORED))
         else:
-            content = _kept_from_web(turn, f"{folder_of(job.uuid)}/{stem}", reference)
+            content = _kept_from_web(turn, f"{fetched_folder(job.uuid)}/{stem}", reference)
         facts = compute(lambda: inspect(content))
     except NotFound as exc:
         raise BadInput(f"{name}: the picture that was sent along is no longer stored") from exc

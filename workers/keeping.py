@@ -7,8 +7,8 @@ same bytes.  A rescued job asks its provider again, fetches again, and is stored
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
-from uuid import UUID
 
+from models.keys import outputs_folder
 from models.names import new_token
 from models.transitions import NewOutput
 from providers.base import Done, RemoteOutput, Ticket
@@ -96,7 +96,7 @@ def _keep(work: Work, ticket: Ticket, position: int, output: RemoteOutput) -> Ne
     )
     name = f"{position}.{facts.extension}"
     # The attempt is in the key: a late writer of an earlier one must not replace this picture.
-    key = f"{folder_of(job.uuid)}/{work.attempt.number}/{name}"
+    key = f"{outputs_folder(job.uuid)}/{work.attempt.number}/{name}"
     stored = _put(work.turn.bench.storage, key, named)
     return NewOutput(
         name=name,
@@ -109,12 +109,6 @@ def _keep(work: Work, ticket: Ticket, position: int, output: RemoteOutput) -> Ne
         height_px=facts.height_px,
         seed=seed,
     )
-
-
-def folder_of(job_uuid: UUID) -> str:
-    """Where the pictures of a job are stored."""
-    # By the end of the UUID, which is chance, into folders of equal size: its beginning is the time.
-    return f"{str(job_uuid)[-2:]}/{job_uuid}"
 
 
 def _put(storage: Storage, key: str, content: bytes) -> StoredFile:

@@ -101,14 +101,7 @@ def _create_files() -> None:
             "(kind = 'folder') = (storage_key IS NULL)", name=op.f("ck_files_folders_have_no_bytes")
         ),
     )
-    op.create_index("ix_files_by_parent", "files", ["project_id", sa.text("coalesce(parent_id, 0)"), "id"])
-    op.create_index(
-        "uq_files_input",
-        "files",
-        ["project_id", "storage_key"],
-        unique=True,
-        postgresql_where="kind = 'input' AND deleted_at IS NULL",
-    )
+    _index_files()
     op.create_table(
         "job_files",
         sa.Column("job_id", sa.BigInteger(), sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
@@ -116,6 +109,46 @@ def _create_files() -> None:
         sa.PrimaryKeyConstraint("job_id", "file_id", name=op.f("pk_job_files")),
     )
     op.create_index("ix_job_files_file_id", "job_files", ["file_id"])
+    op.create_table(
+        "erasures",
+        _id(),
+        sa.Column("file_id", sa.BigInteger(), sa.ForeignKey("files.id"), nullable=True),
+        sa.Column("folder", sa.Text(), nullable=False),
+        _at("due_at", server_default=NOW, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_erasures")),
+    )
+    op.create_index("ix_erasures_due_at", "erasures", ["due_at"])
+    op.create_index("ix_erasures_file_id", "erasures", ["file_id"], postgresql_where="file_id IS NOT NULL")
+
+
+def _index_files() -> None:
+    in_folder = sa.text("coalesce(parent_id, 0)")
+    op.create_index(
+        "ix_files_by_parent",
+        "files",
+        ["project_id", in_folder, "id"],
+        postgresql_where="kind <> 'input' AND deleted_at IS NULL",
+    )
+    op.create_index(
+        "uq_files_folder",
+        "files",
+        ["project_id", in_folder, "name"],
+        unique=True,
+        postgresql_where="kind = 'folder' AND deleted_at IS NULL",
+    )
+    op.create_index(
+        "ix_files_upload_name",
+        "files",
+        ["project_id", "name"],
+        postgresql_where="kind = 'upload' AND deleted_at IS NULL",
+    )
+    op.create_index(
+        "uq_files_input",
+        "files",
+        ["project_id", "sha256"],
+        unique=True,
+        postgresql_where="kind = 'input' AND deleted_at IS NULL",
+    )
 
 
 def _create_webhooks() -> None:
@@ -215,7 +248,7 @@ def downgrade() -> None:
     """Take it back: uploads, tags and what is owed to callers are forgotten."""
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("DROP TRIGGER jobs_owe ON jobs; DROP FUNCTION jobs_owe()")
-    for name in ("delivery_tries", "deliveries", "webhooks", "job_files", "files"):
+    for name in ("delivery_tries", "deliveries", "webhooks", "erasures", "job_files", "files"):
         op.drop_table(name)
     op.drop_column("projects", "webhook_secret")
     op.drop_column("projects", "requests_per_minute")

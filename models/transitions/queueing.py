@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Text, TextClause, any_, literal, select, text
 from sqlalchemy.orm import Session
 
-from models import kinds
+from models import files, kinds
 from models.job import Job
 from models.lifecycle import (
     OnUnknown,
@@ -44,6 +44,7 @@ class NewJob:
         idempotency_key: the caller's name for the request, for a job of no campaign: the project has one job
             of each.
         request_sha256: hex, of that request; goes with the key.
+        file_ids: the files that it uses: while it does, they stay.
     """
 
     project_id: int
@@ -65,6 +66,7 @@ class NewJob:
     tags: tuple[str, ...] | None = None
     idempotency_key: str | None = None
     request_sha256: str | None = None
+    file_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,17 @@ class EnqueuedJob:
 
 
 def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[EnqueuedJob]:
-    """The names of `jobs`, in order; a row with the (campaign, custom_id) of an earlier one is that job."""
+    """The names of `jobs`, in order; a row with the (campaign, custom_id) of an earlier one is that job.
+
+    Raises:
+        FileGone: a file that one of them uses was deleted meanwhile.
+    """
     uuids, tokens = new_uuids(len(jobs)), new_tokens(len(jobs))
     ids: dict[str, int] = {}
     for first in range(0, len(jobs), JOBS_AT_ONCE):
         few = slice(first, first + JOBS_AT_ONCE)
         ids |= _add(session, jobs[few], uuids[few], tokens[few])
+    _use_files(session, jobs, tokens, ids)
     missing = [job for job, token in zip(jobs, tokens, strict=True) if token not in ids]
     there = _already_there(session, missing)
     return [
@@ -98,9 +105,13 @@ def enqueue_once(session: Session, job: NewJob) -> EnqueuedJob:
     """The names of a job with an `idempotency_key`; asked for under it before, it is the job of then.
 
     Of several who ask at once one makes the job, and the others wait for it.
+
+    Raises:
+        FileGone: a file that it uses was deleted meanwhile.
     """
     [uuid], [token] = new_uuids(1), new_tokens(1)
     added = _add(session, [job], [uuid], [token], _ADD_ONCE)
+    _use_files(session, [job], [token], added)
     if token in added:
         return EnqueuedJob(added[token], uuid, token, is_new=True)
     # A statement of its own sees what was committed while the one before waited.
@@ -110,6 +121,14 @@ def enqueue_once(session: Session, job: NewJob) -> EnqueuedJob:
         )
     ).one()
     return EnqueuedJob(row.id, row.uuid, row.socket_token, is_new=False)
+
+
+def _use_files(
+    session: Session, jobs: Sequence[NewJob], tokens: Sequence[str], ids: Mapping[str, int]
+) -> None:
+    """Of those that were not there yet."""
+    named = zip(jobs, tokens, strict=True)
+    files.use(session, {ids[token]: job.file_ids for job, token in named if job.file_ids and token in ids})
 
 
 _TERMS = (

@@ -48,6 +48,10 @@ made AS (
     ON CONFLICT (retry_of) WHERE retry_of IS NOT NULL DO NOTHING
     RETURNING id, uuid, socket_token, retry_of
 ),
+used AS (
+    INSERT INTO job_files (job_id, file_id)
+    SELECT made.id, job_files.file_id FROM made JOIN job_files ON job_files.job_id = made.retry_of
+),
 told AS (
     INSERT INTO job_events (job_id, seq, status, claim, reason)
     SELECT made.id, 1, 'task_queue', 0, 'tries job ' || made.retry_of || ' again' FROM made

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from models import queries, retention, transitions
+from models import files, keys, queries, retention, transitions
 from models.attempt import Attempt
 from models.campaign import Campaign
 from models.event import JobEvent
+from models.file import Erasure
 from models.job import Job
 from models.lane import Lane
 from models.output import Output
@@ -20,7 +21,6 @@ from models.project import Project
 from models.transitions import NewJob
 from models.worker import TIDY_LOCK, Worker
 from storage.errors import Unwritable
-from workers import inputs, keeping
 from workers.housekeeping import tidy
 
 RECORDS = (Job, Attempt, JobEvent, Output)
@@ -286,7 +286,7 @@ def test_what_a_killed_worker_stored_and_never_recorded_goes_with_the_job(
         transitions.cancel(session, job_id)
         uuid = queries.job(session, job_id).uuid
     aged(job_id)
-    orphans = [f"{keeping.folder_of(uuid)}/1/0.png", f"{inputs.folder_of(uuid)}/inputImage-0.png"]
+    orphans = [f"{keys.outputs_folder(uuid)}/1/0.png", f"{keys.fetched_folder(uuid)}/inputImage-0.png"]
     for key in (*orphans, "inputs/ab/shared.png"):
         bench.storage.put(key, b"picture")
 
@@ -389,3 +389,64 @@ def test_no_job_is_deleted_by_way_of_its_project(database, project_id, made):
 
     with pytest.raises(IntegrityError), database.transaction() as session:
         session.execute(text("DELETE FROM projects"))
+
+
+@pytest.fixture
+def sent_along(database, bench, project_id):
+    """`sent_along()`: the number and the key of a picture that comes along with jobs, stored."""
+
+    def record(digit="a"):
+        picture = files.Picture("inputImage-1.png", "image/png", 7, digit * 64)
+        with database.transaction() as session:
+            [row] = files.record_inputs(session, project_id, [picture]).values()
+        bench.storage.put(row.storage_key, b"picture")
+        return row.id, row.storage_key
+
+    return record
+
+
+def test_a_picture_that_came_along_goes_with_the_last_job_that_used_it(
+    database, bench, made, keep, sent_along
+):
+    keep(jobs_days=3)
+    number, key = sent_along()
+    old, young = made(days=4), made(days=2)
+    with database.transaction() as session:
+        files.use(session, {old: [number], young: [number]})
+
+    tidy(database, bench.storage)
+    assert bench.storage.exists(key)
+    keep(jobs_days=1)
+    tidy(database, bench.storage)
+    tidy(database, bench.storage)
+
+    assert not bench.storage.exists(key)
+
+
+def test_a_picture_whose_job_was_never_queued_goes_after_a_day(database, bench, sent_along):
+    _, key = sent_along()
+    tidy(database, bench.storage)
+    assert bench.storage.exists(key)
+
+    with database.transaction() as session:
+        session.execute(update(Erasure).values(due_at=func.now() - timedelta(seconds=1)))
+    tidy(database, bench.storage)
+
+    assert not bench.storage.exists(key)
+
+
+def test_bytes_that_cannot_be_erased_are_tried_again(database, bench, sent_along, monkeypatch):
+    number, key = sent_along()
+    with database.transaction() as session:
+        files.delete_unused(session, [number])
+
+    def refuse(*_):
+        raise Unwritable("read-only")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(bench.storage), "delete_below", refuse)
+        tidy(database, bench.storage)
+    assert bench.storage.exists(key)
+    tidy(database, bench.storage)
+
+    assert not bench.storage.exists(key)
