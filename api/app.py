@@ -1,6 +1,7 @@
 """The HTTP edge, put together: `uvicorn api.app:create_app --factory`."""
 
 import logging
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,6 +20,7 @@ from api import (
     orders,
     projects,
     retries,
+    socket,
     stops,
     wiro,
     wiro_tools,
@@ -26,6 +28,9 @@ from api import (
 from api.body_limit import BodyLimit
 from api.dependencies import connect
 from settings import Settings, load
+
+FILES_MAX = 20_000
+"""Open files of this process: the places for sockets, and room for everything else."""
 
 DESCRIPTION = """
 A self-hosted, distributed queue for image generation.
@@ -76,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         stops,
         retries,
         orders,
+        socket,
         jobs,
         campaigns,
         projects,
@@ -92,6 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if not logging.getLogger().handlers:  # whoever runs the app in a process of their own has their log
         logs.configure(app.state.log_level)
+    _allow_many_connections()
     services = app.state.services
     services.bell.start()
     services.feed.start()
@@ -99,6 +106,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services.feed.stop()
     services.bell.stop()
     services.database.dispose()
+
+
+def _allow_many_connections() -> None:
+    """As many as this process may have when it asks: a thousand, as is usual, is few for open sockets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_MAX if hard == resource.RLIM_INFINITY else min(FILES_MAX, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _welcome() -> RedirectResponse:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request, Security
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
@@ -42,6 +42,12 @@ from storage import Storage
 POOL_SIZE = 20
 """Connections at most.  Forty threads share them: an endpoint spends half its time elsewhere."""
 
+SOCKETS_MAX = 10_000
+"""Open sockets of one process: beyond, it would run out of files or memory for all others."""
+
+LOOKS_MAX = 8
+"""Reads for sockets at a time: however many of them have something to ask, endpoints have their threads."""
+
 WAITERS_MAX = 15
 """Requests that may wait at once for a job to stop; beyond, the threads would be short for all others."""
 
@@ -61,6 +67,8 @@ class Services:
         provider: one that is on, to read its ids with; nothing is asked of a vendor here.
         public_url: what callers see in front of our paths, without a final slash.
         listeners: places for requests that wait without a thread.
+        sockets: places for open sockets.
+        looks: threads that read for sockets.
         waiters: held by each request that waits for something other than a server.
     """
 
@@ -77,6 +85,8 @@ class Services:
     provider: Callable[[str], Provider]
     public_url: str
     listeners: Listeners = field(default_factory=Listeners)
+    sockets: Listeners = field(default_factory=lambda: Listeners(SOCKETS_MAX))
+    looks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOOKS_MAX))
     waiters: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(WAITERS_MAX))
 
 

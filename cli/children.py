@@ -24,6 +24,16 @@ DRAIN_S = 45.0
 """Workers end within a second or two, unless a purchase is on its way: so long may the connection and the
 vendor's answer take.  Killed in the middle, nobody could say whether it was bought."""
 
+SOCKETS = (
+    # with a way to let go of clients that do not read
+    *("--ws", "api.socket_protocol:Protocol"),
+    # what clients say is a token
+    *("--ws-max-size", "65536"),
+    # for messages of a few hundred bytes it would cost more than it saves: most of a socket's memory
+    *("--ws-per-message-deflate", "false"),
+)
+"""How the API speaks on WebSockets."""
+
 _SEEN_LATELY = """
     SELECT FROM workers
     WHERE host = %s AND pid = ANY(%s) AND ended_at IS NULL AND seen_at > clock_timestamp() - interval '10 s'
@@ -38,7 +48,9 @@ def api(host: str, port: int, env: Environment) -> Child:
     # Shorter than the grace below: open event streams are cut, not waited for.
     return Child(
         role="api",
-        argv=_module("uvicorn", "api.app:create_app", *arguments, "--timeout-graceful-shutdown", "5"),
+        argv=_module(
+            "uvicorn", "api.app:create_app", *arguments, "--timeout-graceful-shutdown", "5", *SOCKETS
+        ),
         env=env,
         healthy=lambda _pid: _says_ok(host, port, "/health/ready"),
     )

@@ -109,6 +109,18 @@ def find_job(session: Session, project_id: int, name: str) -> Job | None:
     return session.scalars(select(Job).where(Job.project_id == project_id, _is_named(name))).one_or_none()
 
 
+def job_of_token(session: Session, socket_token: str) -> int:
+    """The job of any project that has this token, which nobody can guess.
+
+    Raises:
+        NotFound: none has.
+    """
+    job_id = session.scalars(select(Job.id).where(Job.socket_token == socket_token)).one_or_none()
+    if job_id is None:
+        raise NotFound("there is no job of this token")
+    return job_id
+
+
 def job_by_key(session: Session, project_id: int, idempotency_key: str) -> Job | None:
     """A project's job by the name of the request that queued it."""
     return session.scalars(

@@ -9,6 +9,7 @@ from models import queries
 from models.job import Job
 from shapes import wiro
 from shapes.wiro import Shape
+from shapes.wiro_story import Ending
 
 
 def wiro_tasks(session: Session, catalogue: Catalogue, public_url: str, jobs: Sequence[Job]) -> list[Shape]:
@@ -29,3 +30,19 @@ def wiro_tasks(session: Session, catalogue: Catalogue, public_url: str, jobs: Se
         )
         for job in jobs
     ]
+
+
+def wiro_ending(session: Session, public_url: str, job_id: int) -> Ending:
+    """What Wiro's socket says of a job beyond its ledger, as it is now.
+
+    Raises:
+        models.errors.NotFound: it is not kept any more.
+    """
+    job = queries.job(session, job_id)
+    outputs = queries.outputs(session, job_id) if job.outcome is not None else ()
+    return Ending(
+        outcome=job.outcome,
+        error=job.error_message or "",
+        log=queries.logs(session, [job_id]).get(job_id, ""),
+        outputs=[wiro.output(job, stored, public_url) for stored in outputs],
+    )

@@ -197,7 +197,7 @@ def task(
         "postprocessendtime": unix(at.get(Status.POSTPROCESS_END)),
         "pexit": _exit_status(job.outcome),
         "categories": json.dumps(list(categories), ensure_ascii=False, separators=(",", ":")),
-        "outputs": [_output(job, stored, public_url) for stored in outputs],
+        "outputs": [output(job, stored, public_url) for stored in outputs],
         "size": str(sum(stored.size_bytes for stored in outputs)),
         "modeldescription": "" if spec is None else spec.description,
         "modelslugowner": owner,
@@ -215,7 +215,8 @@ def file_url(public_url: str, stored: Output) -> str:
     return parameters.file_url(public_url, stored.access_key, stored.name)
 
 
-def _output(job: Job, stored: Output, public_url: str) -> Shape:
+def output(job: Job, stored: Output, public_url: str) -> Shape:
+    """One of a job's files."""
     added = unix(stored.created_at)
     return {
         "id": uuid5(job.uuid, stored.name).hex,  # 32 hex digits, the same at every look

@@ -37,7 +37,8 @@ MAY_IMPORT = {
     "api": INWARD
     | {"shapes"}
     | {"fastapi", "starlette", "pydantic", "sqlalchemy", "redis", "PIL"}
-    | {"anyio", "limits", "python_multipart"},
+    # the server's own protocol, which is given a way to let go of clients that do not read
+    | {"anyio", "limits", "python_multipart", "uvicorn", "websockets"},
     "workers": INWARD
     | {"shapes"}
     | {"celery", "kombu", "gevent", "sqlalchemy", "httpx", "redis", "PIL", "standardwebhooks"},
