@@ -1,26 +1,23 @@
-"""The native API's jobs: list, show, follow, stop, resolve."""
+"""The native API's jobs: list, show, stop, resolve."""
 
-import dataclasses
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime
-from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from api import patience, places, preferring, resolving, stopping
+from api import patience, preferring, resolving, stopping
 from api.dependencies import GuardedRoute, NativeProject, Services, ServicesOf, UncountedNativeProject
+from api.details import NO_JOB, detail, job_or_refusal, no_job
 from api.errors import Problem
 from api.filters import campaign_id_of, id_after, invalid, slug_of
-from api.names import job_called
-from api.native_shapes import at_stake_usd, event_answer, job_answer, job_detail, outputs_of
+from api.native_shapes import at_stake_usd, job_answer, outputs_of
 from api.preferring import APPLIED, Prefer
 from api.resolving import CannotAdopt, NotHeld
 from api.schemas import (
-    EventList,
     JobDetail,
     JobPage,
     Name,
@@ -33,10 +30,8 @@ from api.schemas import (
 )
 from api.stopping import Stop
 from api.surroundings import settings_of
-from api.waiting import why_it_waits
 from models import queries
 from models.errors import NotFound
-from models.job import Job
 from models.lifecycle import Outcome, Status
 from models.queries import JobFilter
 
@@ -48,8 +43,6 @@ WaitS = Annotated[
     float,
     Query(alias="wait_s", ge=0, description=f"Seconds to wait for it to stop, at most {WAIT_MAX_S:.0f}."),
 ]
-
-_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ProblemAnswer, "description": "job_not_found"}}
 
 router = APIRouter(
     route_class=GuardedRoute,
@@ -132,7 +125,7 @@ def _parted(sent: Iterable[str] | None) -> list[str]:
     return [word.strip() for part in sent or () for word in part.split(",") if word.strip()]
 
 
-@router.get("/{job_name}", summary="Show a job", responses=_NOT_FOUND)
+@router.get("/{job_name}", summary="Show a job", responses=NO_JOB)
 async def show(
     job_name: str,
     project: NativeProject,
@@ -146,60 +139,30 @@ async def show(
 
     With `Prefer: wait=30` the answer comes when it has ended, or after so many seconds.
     """
-    answer = await run_in_threadpool(_detail, services, project.id, job_name)
+    answer = await run_in_threadpool(detail, services, project.id, job_name)
     wait_s = preferring.wait_s(prefer)
     if wait_s is None:
         return answer
     if answer.outcome is None:
         if not await patience.wait(services, request, answer.id, wait_s):
             return answer
-        answer = await run_in_threadpool(_detail, services, project.id, job_name)
+        answer = await run_in_threadpool(detail, services, project.id, job_name)
     response.headers[APPLIED] = f"wait={wait_s}"
     return answer
 
 
-def _detail(services: Services, project_id: int, job_name: str) -> JobDetail:
-    with services.database.transaction() as session:
-        job = _job(session, project_id, job_name)
-        around = settings_of(session, [job])[job.id]
-        waits = why_it_waits(session, services.market, job)
-        place = places.place_of(session, services.market, job)
-        return job_detail(
-            services,
-            job,
-            dataclasses.replace(around, waits=waits, place=place),
-            queries.attempts(session, job.id),
-            queries.outputs(session, job.id),
-        )
-
-
-@router.get("/{job_name}/outputs", summary="Show a job's pictures", responses=_NOT_FOUND)
+@router.get("/{job_name}/outputs", summary="Show a job's pictures", responses=NO_JOB)
 def outputs(job_name: str, project: NativeProject, services: ServicesOf) -> OutputList:
     """Where each can be read, and its checksum; none before the job has ended."""
     with services.database.transaction() as session:
-        found = queries.outputs(session, _job(session, project.id, job_name).id)
+        found = queries.outputs(session, job_or_refusal(session, project.id, job_name).id)
     return OutputList(outputs=outputs_of(services, found))
-
-
-@router.get("/{job_name}/events", summary="Follow a job", responses=_NOT_FOUND)
-def events(job_name: str, project: NativeProject, services: ServicesOf) -> EventList:
-    """Every status the job has had, in order."""
-    with services.database.transaction() as session:
-        job = _job(session, project.id, job_name)
-        return EventList(events=[event_answer(event) for event in queries.trail(session, job.id)])
-
-
-def _job(session: Session, project_id: int, job_name: str) -> Job:
-    try:
-        return job_called(session, project_id, job_name)
-    except NotFound as exc:
-        raise _no_job() from exc
 
 
 # --- stop --------------------------------------------------------------------------------------------
 
 
-@router.post("/{job_name}/cancel", summary="Cancel a job that waits", responses=_NOT_FOUND)
+@router.post("/{job_name}/cancel", summary="Cancel a job that waits", responses=NO_JOB)
 def cancel(
     job_name: str, project: UncountedNativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
 ) -> StopAnswer:
@@ -207,7 +170,7 @@ def cancel(
     return _stop(services, project.id, job_name, wait_s, stopping.cancel)
 
 
-@router.post("/{job_name}/kill", summary="Stop a job wherever it is", responses=_NOT_FOUND)
+@router.post("/{job_name}/kill", summary="Stop a job wherever it is", responses=NO_JOB)
 def kill(
     job_name: str, project: UncountedNativeProject, services: ServicesOf, wait_s: WaitS = stopping.WAIT_S
 ) -> StopAnswer:
@@ -225,7 +188,7 @@ def _stop(
     try:
         stopped = stop(services, project_id, job_name, min(wait_s, WAIT_MAX_S))
     except NotFound as exc:
-        raise _no_job() from exc
+        raise no_job() from exc
     with services.database.transaction() as session:
         job = queries.job(session, stopped.job_id)
         around = settings_of(session, [job])[job.id]
@@ -256,7 +219,7 @@ def resolve(
     try:
         resolved = resolving.resolve(services, project.id, job_name, decision.how, decision.remote_id)
     except NotFound as exc:
-        raise _no_job() from exc
+        raise no_job() from exc
     except NotHeld as exc:
         raise Problem(409, "not_held", str(exc), status_of_job=exc.status, outcome=exc.outcome) from exc
     except CannotAdopt as exc:
@@ -266,10 +229,3 @@ def resolve(
         around = settings_of(session, [job])[job.id]
         at_stake = at_stake_usd(services, job, resolved.provider)
     return ResolveAnswer(job=job_answer(services, job, around), at_stake_usd=plain_usd(at_stake))
-
-
-# --- refusals ------------------------------------------------------------------------------------------
-
-
-def _no_job() -> Problem:
-    return Problem(404, "job_not_found", "This project has no such job.")

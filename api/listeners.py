@@ -12,14 +12,32 @@ class Listeners:
     """Places for those who wait; from any thread."""
 
     def __init__(self, most: int = LISTENERS_MAX) -> None:
-        self._places = threading.BoundedSemaphore(most)
+        """All of them are free."""
+        self._most = most
+        self._lock = threading.Lock()
+        self.taken = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no place just now."""
+        return self.taken >= self._most
 
     @contextmanager
     def place(self) -> Iterator[bool]:
         """Whether there was a place; it is free again at the end."""
-        has_place = self._places.acquire(blocking=False)
+        has_place = self._take()
         try:
             yield has_place
         finally:
             if has_place:
-                self._places.release()
+                self._give_back()
+
+    def _take(self) -> bool:
+        with self._lock:
+            has_place = not self.is_full
+            self.taken += has_place
+        return has_place
+
+    def _give_back(self) -> None:
+        with self._lock:
+            self.taken -= 1

@@ -24,6 +24,7 @@ from models.attempt import Attempt
 from models.event import JobEvent
 from models.job import Job
 from models.output import Output
+from models.watching import Moved
 from shapes import parameters
 from shapes.wiro import file_url
 
@@ -85,7 +86,7 @@ def outputs_of(services: Services, outputs: Sequence[Output]) -> list[OutputAnsw
     return [_output(services, stored) for stored in outputs]
 
 
-def event_answer(event: JobEvent) -> EventAnswer:
+def event_answer(event: JobEvent | Moved) -> EventAnswer:
     """One arrow."""
     return EventAnswer(
         seq=event.seq,

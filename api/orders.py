@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from api import once, patience, preferring, quoting
+from api.answering import json_answer
 from api.dependencies import GuardedRoute, NativeProject, Services, ServicesOf
 from api.errors import Problem
 from api.market import NotExpressible, NotSold
@@ -79,7 +79,7 @@ async def queue(
     the wait and not the job.
     """
     if dry_run:
-        return _json(await run_in_threadpool(_quote, services, project.id, wanted))
+        return json_answer(await run_in_threadpool(_quote, services, project.id, wanted))
     wait_s = preferring.wait_s(prefer)
     queued = await run_in_threadpool(_queue, services, project.id, wanted, idempotency_key)
     headers = {"Location": f"/api/jobs/{queued.id}"}
@@ -89,11 +89,7 @@ async def queue(
         headers[APPLIED] = f"wait={wait_s}"
     answer = await run_in_threadpool(_answer, services, queued.id)
     is_as_it_was_left = queued.is_new and answer.outcome is None
-    return _json(answer, 202 if is_as_it_was_left else 200, headers)
-
-
-def _json(answer: BaseModel, status_code: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(answer.model_dump_json(), status_code, headers, media_type="application/json")
+    return json_answer(answer, 202 if is_as_it_was_left else 200, headers)
 
 
 def _answer(services: Services, job_id: int) -> OrderedJob:

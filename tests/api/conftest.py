@@ -6,6 +6,7 @@ Redis is a closed port unless a test asks for one: nothing here may depend on it
 import dataclasses
 import hashlib
 import json
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -13,6 +14,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import func, select
 
@@ -113,6 +115,11 @@ class Hand:
             transitions.record_ticket(session, attempt_id, dict(ticket or {"id": "t"}))
             transitions.start(session, claim, attempt_id)
         return claim, attempt_id
+
+    def output(self, claim: Claim, attempt_id: int) -> None:
+        """Its first sign of progress."""
+        with self._database.transaction() as session:
+            transitions.output(session, claim, attempt_id, None)
 
     def hold(self, job_id: int, provider: str = "wiro") -> int:
         """Send it and lose the answer; the attempt's number."""
@@ -270,6 +277,20 @@ def stranger(app: FastAPI, signing_project: Project) -> Iterator[TestClient]:
     """Who has the other project's key and secret; for the native API."""
     with TestClient(app, headers={"Authorization": "Bearer their-key:their-secret"}) as client:
         yield client
+
+
+@pytest.fixture
+def served(app: FastAPI, eventually) -> Iterator[str]:
+    """The address of the app behind a real server: what is sent bit by bit arrives so."""
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_config=None, ws="none", timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    eventually(lambda: server.started)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
 
 
 @pytest.fixture
