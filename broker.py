@@ -27,6 +27,7 @@ DISPATCH = "jobs.dispatch"
 SWEEP = "jobs.sweep"
 STOP = "jobs.stop"
 TIDY = "jobs.tidy"
+NOTIFY = "webhooks.deliver"
 
 REMOTE = "remote"  # providers over HTTP: a gevent pool, hundreds at a time
 LOCAL = "local"  # diffusers pipelines: one prefork child per GPU
@@ -90,6 +91,11 @@ def queue_of(provider: str) -> str:
     return LOCAL if provider == "local" else REMOTE
 
 
+def queue_rung(task: str) -> str:
+    """The queue whose workers answer a ring."""
+    return DELIVER if task == NOTIFY else CONTROL
+
+
 def create_app(redis_url: str) -> Celery:
     """The Celery app; every departure from Celery's defaults says why."""
     app = Celery("darkroom", broker=redis_url, set_as_current=False)
@@ -98,7 +104,7 @@ def create_app(redis_url: str) -> Celery:
         # taken is kept in Redis, which nobody would read (a lost message is found by the sweep).
         task_queues=[Queue(name, routing_key=name, no_ack=name in UNACKNOWLEDGED) for name in QUEUES],
         task_default_queue=CONTROL,
-        task_routes={task: {"queue": CONTROL} for task in (DISPATCH, SWEEP, STOP, TIDY)},
+        task_routes={task: {"queue": queue_rung(task)} for task in (DISPATCH, SWEEP, STOP, TIDY, NOTIFY)},
         # Redis' visibility timeout cannot tell a long task from a dead worker; the sweep can.
         task_acks_late=False,
         task_ignore_result=True,
@@ -132,6 +138,7 @@ def create_app(redis_url: str) -> Celery:
             "sweep": {"task": SWEEP, "schedule": 0.5},
             "stop": {"task": STOP, "schedule": 1.0},
             "tidy": {"task": TIDY, "schedule": 60.0},
+            "notify": {"task": NOTIFY, "schedule": 1.0},
         },
         worker_hijack_root_logger=True,
         timezone="UTC",
@@ -164,7 +171,8 @@ class Broker:
         try:
             if not self._redis.set(_ring_key(task), 1, nx=True, ex=RING_EXPIRES_S):
                 return False
-            self._redis.lpush(CONTROL, self._as_celery_would(task, str(uuid4()), {}, CONTROL))
+            queue = queue_rung(task)
+            self._redis.lpush(queue, self._as_celery_would(task, str(uuid4()), {}, queue))
         except redis.RedisError as exc:
             logger.warning("Could not ring.", extra={"event": "ring_failed", "task": task, "error": str(exc)})
             return False

@@ -62,8 +62,13 @@ def remote_worker(name: str, concurrency: int, database_url: str, env: Environme
 
 
 def control_worker(name: str, database_url: str, env: Environment) -> Child:
-    """A worker that dispatches, sweeps, stops and tidies up, none waiting for another, and delivers."""
-    return _worker(name, ["-P", "prefork", "-c", "4", "-Q", "control,deliver"], database_url, env)
+    """A worker that dispatches, sweeps, stops and tidies up, none waiting for another."""
+    return _worker(name, ["-P", "prefork", "-c", "4", "-Q", "control"], database_url, env)
+
+
+def deliver_worker(name: str, database_url: str, env: Environment) -> Child:
+    """A worker that tells callers; by itself, since receivers keep whoever tells them waiting."""
+    return _worker(name, ["-P", "gevent", "-c", "4", "-Q", "deliver"], database_url, env)
 
 
 def local_worker(name: str, database_url: str, env: Environment) -> Child:

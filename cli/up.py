@@ -238,6 +238,7 @@ def _workers(wanted: Wanted, database_url: str, env: dict[str, str]) -> list[Chi
             for number, concurrency in enumerate(_shares(wanted.remote_concurrency, wanted.remote), start=1)
         ),
         children.control_worker("control", database_url, env),
+        children.deliver_worker("deliver", database_url, env),
         *(
             children.local_worker(f"local-{number}", database_url, env)
             for number in range(1, wanted.local + 1)

@@ -93,8 +93,7 @@ WITH RECURSIVE owed (receiver) AS (
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS one
     WHERE owed.receiver IS NOT NULL
-    -- those of which nothing is known first: others may keep their senders waiting
-    ORDER BY busy.receiver IS NOT NULL, one.next_at
+    ORDER BY one.next_at
     LIMIT :most
 ), taken AS (
     UPDATE deliveries SET tries = deliveries.tries + 1, next_at = now() + :lease
@@ -122,7 +121,7 @@ def take(
 
     Args:
         session: a unit of work of its own.
-        places: how many are taken of these receivers; they come after all others.
+        places: how many are taken of these receivers.
         most: in all.
         most_of_one: of any other receiver.
         lease: longer than whoever sends it takes.

@@ -275,7 +275,7 @@ class Wire:
             status=response.status_code,
             body=self._masked(body),
             request_id=_request_id(response.headers),
-            retry_after_s=_retry_after_s(response.headers.get("retry-after")),
+            retry_after_s=read_retry_after(response.headers.get("retry-after")),
         )
 
     def _masked(self, body: bytes) -> bytes:
@@ -321,7 +321,7 @@ class Wire:
         if response.status_code in {401, 403, 404, 410}:
             raise OutputExpired(f"{what}: it is no longer there")
         if response.status_code in {408, 425, 429} or response.status_code >= 500:
-            raise Unavailable(what, retry_after_s=_retry_after_s(response.headers.get("retry-after")))
+            raise Unavailable(what, retry_after_s=read_retry_after(response.headers.get("retry-after")))
         raise MalformedResponse(what)
 
     def _picture(self, content: bytes) -> bytes:
@@ -406,7 +406,7 @@ def _request_id(headers: httpx.Headers) -> str | None:
     return None if found is None else shortened(found)
 
 
-def _retry_after_s(value: str | None) -> float | None:
+def read_retry_after(value: str | None) -> float | None:
     """Seconds, from a number or from a date; None for anything else."""
     if value is None:
         return None

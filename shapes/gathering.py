@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from catalogue import Catalogue
 from models import queries
+from models.campaign import Campaign
 from models.job import Job
-from shapes import wiro
+from shapes import native, wiro
 from shapes.wiro import Shape
 from shapes.wiro_story import Ending
 
@@ -45,4 +47,12 @@ def wiro_ending(session: Session, public_url: str, job_id: int) -> Ending:
         error=job.error_message or "",
         log=queries.logs(session, [job_id]).get(job_id, ""),
         outputs=[wiro.output(job, stored, public_url) for stored in outputs],
+    )
+
+
+def told_job(session: Session, public_url: str, job: Job) -> Shape:
+    """A job as notifications have it, as it is now."""
+    campaign = select(Campaign.uuid).where(Campaign.id == job.campaign_id)
+    return native.told_job(
+        job, queries.outputs(session, job.id), session.scalars(campaign).one_or_none(), public_url
     )

@@ -1,5 +1,7 @@
 """A real PostgreSQL and a real Redis for every test that asks for them; no server needed beforehand."""
 
+import contextlib
+import http.server
 import inspect
 import threading
 import time
@@ -144,6 +146,71 @@ def redis_url(servers: tuple[str, str]) -> str:
     with redis.Redis.from_url(servers[1]) as client:
         client.flushall()
     return servers[1]
+
+
+class Receiver:
+    """A server on this machine that is told of jobs, and answers as a test says."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[dict[str, str], bytes]] = []  # headers in small letters, body
+        self.status = 204
+        self.headers: dict[str, str] = {}
+        self.first: list[int] = []  # the statuses of the first answers
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self._lock = threading.Lock()
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+        self.host = f"127.0.0.1:{self._server.server_port}"
+        self.url = f"http://{self.host}/in?token=hidden"
+
+    def close(self) -> None:
+        """Nobody listens there any more."""
+        self.may_answer.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                with receiver._lock:
+                    receiver.heard.append(
+                        ({name.lower(): value for name, value in self.headers.items()}, body)
+                    )
+                    status = receiver.first.pop(0) if receiver.first else receiver.status
+                receiver.may_answer.wait(DEADLINE_S)
+                with contextlib.suppress(OSError):  # whoever asked may have been killed meanwhile
+                    self.send_response(status)
+                    for name, value in {"content-length": "0", **receiver.headers}.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Nothing."""
+
+        return Handler
+
+
+@pytest.fixture
+def receiver() -> Iterator[Callable[[], Receiver]]:
+    """`receiver()`: a server that is told of jobs; closed at the end."""
+    made: list[Receiver] = []
+
+    def make() -> Receiver:
+        made.append(Receiver())
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 def _own_database(server_url, template) -> Iterator[str]:

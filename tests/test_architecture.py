@@ -65,6 +65,7 @@ PURE = {
     "models/widths.py": set(),
     "workers/breaker.py": {"models.lifecycle"},
     "workers/fairness.py": {"models.rates"},
+    "workers/redelivery.py": set(),
     "workers/retry.py": {"models.lifecycle", "providers.errors"},
     "workers/routing.py": {
         "models.candidates",

@@ -38,6 +38,7 @@ def test_it_holds_what_darkroom_up_starts():
         "worker-remote",
         "worker-local",
         "worker-control",
+        "worker-deliver",
         "beat",
         "flower",
     }
@@ -137,6 +138,7 @@ def test_the_containers_run_what_darkroom_up_runs():
         "api": children.api(everywhere, 8000, {}),
         "worker-remote": children.remote_worker("remote", 100, "", {}),
         "worker-control": children.control_worker("control", "", {}),
+        "worker-deliver": children.deliver_worker("deliver", "", {}),
         "beat": children.beat({}),
         "flower": children.flower(everywhere, 5555, {}),
     }

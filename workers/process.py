@@ -5,16 +5,20 @@ parent has the heartbeat.
 """
 
 import os
+import threading
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from celery import Celery, current_app
 
+import broker
 from models.session import Database
 from settings import load
 from workers.bell import Bell
 from workers.bench import Bench, lay_out
+from workers.deliver import HANDS, Deliverer
 from workers.heartbeat import Heartbeat, Identity
+from workers.posting import Post
 from workers.running import RunningJobs
 
 
@@ -26,10 +30,17 @@ class Process:
     running: RunningJobs = field(default_factory=RunningJobs)
     bell: Bell = field(init=False)
     _heartbeat: Heartbeat | None = None
+    _deliverer: Deliverer | None = None
+    _making: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         """With a bell of its own."""
-        self.bell = Bell(self.bench.broker.ring)
+        self.bell = Bell(self._ring)
+
+    def _ring(self) -> None:
+        """A job has left: there is a slot, and perhaps somebody to tell."""
+        self.bench.broker.ring()
+        self.bench.broker.ring(broker.NOTIFY)
 
     @property
     def heartbeat(self) -> Heartbeat:
@@ -42,6 +53,20 @@ class Process:
             raise RuntimeError("this process is not registered as a worker")
         return self._heartbeat
 
+    @property
+    def deliverer(self) -> Deliverer:
+        """What tells receivers, made when it is first needed."""
+        with self._making:
+            if self._deliverer is None:
+                settings = load()
+                self._deliverer = Deliverer(
+                    self.bench.database,
+                    self.bench.catalogue,
+                    settings.public_url.rstrip("/"),
+                    Post(settings.allow_private_urls, HANDS),
+                )
+            return self._deliverer
+
     def register(self, identity: Identity) -> None:
         """Begin to show signs of life."""
         database = Database(load().require_database_url(), pool_size=1)
@@ -53,6 +78,8 @@ class Process:
         if self._heartbeat is not None:
             self._heartbeat.take_nothing_more()
         self.running.close()
+        if self._deliverer is not None:
+            self._deliverer.close()
 
 
 def this_one() -> Process:

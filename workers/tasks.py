@@ -181,6 +181,13 @@ def stop_jobs() -> None:
             bench.broker.ring()
 
 
+@shared_task(name=broker.NOTIFY, send_events=False)
+def deliver_notices() -> None:
+    """Send what callers are owed; goes on for as long as anything is due."""
+    with _answered(broker.NOTIFY):
+        process.this_one().deliverer.deliver()
+
+
 @shared_task(name=broker.TIDY, send_events=False)
 def tidy_up() -> None:
     """Delete some of what need not be kept any longer."""

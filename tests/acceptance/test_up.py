@@ -24,7 +24,7 @@ pytestmark = pytest.mark.acceptance
 DARKROOM = str(Path(sys.executable).with_name("darkroom"))
 READY = "Ctrl-C stops everything."
 REMOTES = ("worker-remote-1", "worker-remote-2")
-ROLES = {"postgres", "redis", "api", *REMOTES, "worker-control", "beat", "flower"}
+ROLES = {"postgres", "redis", "api", *REMOTES, "worker-control", "worker-deliver", "beat", "flower"}
 
 
 @dataclass

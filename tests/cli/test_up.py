@@ -189,7 +189,17 @@ def test_the_slots_are_shared_among_the_workers(slots, workers, shares):
 
 # --- the whole stack ------------------------------------------------------------------------------
 
-ROLES = {"postgres", "redis", "api", "flower", "worker-remote-1", "worker-remote-2", "worker-control", "beat"}
+ROLES = {
+    "postgres",
+    "redis",
+    "api",
+    "flower",
+    "worker-remote-1",
+    "worker-remote-2",
+    "worker-control",
+    "worker-deliver",
+    "beat",
+}
 
 
 @pytest.fixture
