@@ -6,6 +6,7 @@ Redis: a request is answered as fast when Redis is away, or worse, silent.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from queue import Full, Queue
 from uuid import UUID
@@ -14,6 +15,9 @@ from broker import Broker
 
 WAITING_MAX = 1000
 """Messages kept while Redis is silent.  Further ones are dropped: beat and the sweep do without."""
+
+RING_EVERY_S = 0.02
+"""The dispatcher hands out what there is, however often it is rung: a burst of jobs needs few rings."""
 
 logger = logging.getLogger("darkroom.bell")
 
@@ -26,6 +30,7 @@ class Bell:
         self._broker = broker
         self._waiting: Queue[Callable[[], object] | None] = Queue(WAITING_MAX)
         self._is_rung = threading.Event()
+        self._rung_at = float("-inf")
         # A daemon, because a call that hangs on a silent Redis must not keep the process alive.
         self._thread = threading.Thread(target=self._work, name="bell", daemon=True)
 
@@ -50,9 +55,12 @@ class Bell:
         self._put(lambda: self._broker.revoke(wanted, terminate=terminate))
 
     def _ring(self) -> None:
+        # A lone ring goes out at once; those of a burst wait for each other.
+        time.sleep(max(0.0, self._rung_at + RING_EVERY_S - time.monotonic()))
         # Cleared first: whoever commits from now on needs a ring of their own.
         self._is_rung.clear()
         self._broker.ring()
+        self._rung_at = time.monotonic()
 
     def _put(self, message: Callable[[], object] | None) -> None:
         try:

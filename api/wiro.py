@@ -16,7 +16,6 @@ from api import stopping, wiro_asking, wiro_tasks
 from api.dependencies import Services, ServicesOf, UncountedWiroProject, WiroBody, WiroProject
 from api.errors import WiroRefusal
 from api.market import NotExpressible, NotSold
-from api.names import job_called
 from api.ordering import new_job
 from api.wiro_docs import json_body
 from catalogue import InvalidInput, UnknownModel
@@ -74,11 +73,10 @@ def run(
 def detail(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
     """The task by `taskid`, `tasktoken` or `socketaccesstoken`, as it is now."""
     name = _task_name(body)
-    try:
-        with services.database.transaction() as session:
-            [shown] = wiro_tasks.shown(services, session, [job_called(session, project.id, name)])
-    except NotFound as exc:
-        raise _no_task() from exc
+    with services.database.reading() as session:
+        shown = wiro_tasks.called(services, session, project.id, name)
+    if shown is None:
+        raise _no_task()
     return JSONResponse(wiro_shapes.detailed(shown))
 
 

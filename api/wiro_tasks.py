@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from api.dependencies import Services
+from api.names import may_be_a_name
 from api.wiro_asking import Page
 from models.job import Job
 from shapes import gathering
@@ -24,6 +25,15 @@ class Listed:
 def shown(services: Services, session: Session, jobs: Sequence[Job]) -> list[Shape]:
     """The task object of each job, in their order."""
     return gathering.wiro_tasks(session, services.market.catalogue, services.public_url, jobs)
+
+
+def called(services: Services, session: Session, project_id: int, name: str) -> Shape | None:
+    """The task object of a project's job by any of its names; None when it has none of this name."""
+    if not may_be_a_name(name):
+        return None
+    return gathering.wiro_task_called(
+        session, services.market.catalogue, services.public_url, project_id, name
+    )
 
 
 def listed(services: Services, session: Session, project_id: int, slug_part: str, page: Page) -> Listed:

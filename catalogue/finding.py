@@ -42,6 +42,10 @@ class Catalogue:
             raise UnknownModel(name, f"several models are called {name!r}", [spec.slug for spec in found])
         raise UnknownModel(name, f"unknown model {reprlib.repr(name)}", self._nearest(wanted))
 
+    def of_slug(self, slug: str) -> ModelSpec | None:
+        """The model of exactly this slug; None if it is not here."""
+        return next((spec for spec in self.models if spec.slug == slug), None)
+
     def sold_by(self, slug: str, turned_on: Collection[str]) -> tuple[str, ...]:
         """Of these providers those that sell the model of this slug, in its order; none if it is not here."""
         specs = (spec for spec in self.models if spec.slug == slug)

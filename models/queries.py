@@ -130,7 +130,7 @@ def job_by_key(session: Session, project_id: int, idempotency_key: str) -> Job |
 
 def jobs_called(session: Session, project_id: int, names: Collection[str]) -> dict[str, int]:
     """The numbers of a project's jobs by any of their names; those that are nobody's are not among them."""
-    keys = {name: _key(name) for name in names}
+    keys = {name: key_of(name) for name in names}
     rows = session.execute(
         select(Job.id, Job.uuid, Job.socket_token).where(
             Job.project_id == project_id,
@@ -147,7 +147,7 @@ def jobs_called(session: Session, project_id: int, names: Collection[str]) -> di
     return {name: found[key] for name, key in keys.items() if key in found}
 
 
-def _key(name: str) -> int | UUID | str:
+def key_of(name: str) -> int | UUID | str:
     """What a name is: a number, a UUID or a socket token."""
     if name.isdecimal() and len(name) <= BIGINT_DIGITS:
         return int(name)
@@ -258,15 +258,6 @@ def logs(session: Session, job_ids: Collection[int]) -> dict[int, str]:
     return {row.job_id: row.log for row in rows}
 
 
-def trails(session: Session, job_ids: Collection[int]) -> dict[int, list[JobEvent]]:
-    """Every status each job has had, in order, by the job's number."""
-    found: dict[int, list[JobEvent]] = {job_id: [] for job_id in job_ids}
-    events = select(JobEvent).where(JobEvent.job_id.in_(job_ids)).order_by(JobEvent.job_id, JobEvent.seq)
-    for event in session.scalars(events):
-        found[event.job_id].append(event)
-    return found
-
-
 def attempts(session: Session, job_id: int) -> Sequence[Attempt]:
     """The job's submissions, in order."""
     return session.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)).all()
@@ -286,15 +277,6 @@ def counted_attempts(session: Session, job_id: int) -> int:
 def outputs(session: Session, job_id: int) -> Sequence[Output]:
     """The job's files, in order."""
     return session.scalars(select(Output).where(Output.job_id == job_id).order_by(Output.position)).all()
-
-
-def outputs_of(session: Session, job_ids: Collection[int]) -> dict[int, list[Output]]:
-    """The files of each job, in order, by the job's number."""
-    found: dict[int, list[Output]] = {job_id: [] for job_id in job_ids}
-    stored = select(Output).where(Output.job_id.in_(job_ids)).order_by(Output.job_id, Output.position)
-    for output in session.scalars(stored):
-        found[output.job_id].append(output)
-    return found
 
 
 def output_by_access_key(session: Session, access_key: str) -> Output | None:

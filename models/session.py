@@ -54,6 +54,7 @@ class Database:
         )
         event.listen(self.engine, "connect", _let_go_of_the_frozen)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._readers = sessionmaker(self.engine.execution_options(isolation_level="AUTOCOMMIT"))
         self._by_number: Engine = create_engine(
             driven,
             pool_size=STATEMENTS_AT_ONCE,
@@ -79,6 +80,12 @@ class Database:
     def transaction(self) -> Iterator[Session]:
         """One unit of work: committed at its end, rolled back if it raises."""
         with self._sessions.begin() as session:
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """For reading: each statement sees its own moment, and none is followed by a commit."""
+        with self._readers() as session:
             yield session
 
     @contextmanager

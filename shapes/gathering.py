@@ -1,4 +1,4 @@
-"""What shapes are made of, read from Postgres: for any number of jobs by the same few statements."""
+"""What shapes are made of, read from Postgres: for any number of jobs by one statement."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from catalogue import Catalogue
-from models import queries
+from models import dossiers, queries
 from models.campaign import Campaign
+from models.dossiers import Dossier
 from models.job import Job
 from shapes import native, wiro
 from shapes.wiro import Shape
@@ -16,22 +17,22 @@ from shapes.wiro_story import Ending
 
 def wiro_tasks(session: Session, catalogue: Catalogue, public_url: str, jobs: Sequence[Job]) -> list[Shape]:
     """Wiro's task object of each job as it is now, in their order."""
-    ids = [job.id for job in jobs]
-    trails = queries.trails(session, ids)
-    outputs = queries.outputs_of(session, ids)
-    logs = queries.logs(session, ids)
-    specs = {spec.slug: spec for spec in catalogue.models}
     return [
-        wiro.task(
-            job,
-            trails[job.id],
-            outputs[job.id],
-            specs.get(job.model_slug),
-            public_url,
-            log=logs.get(job.id, ""),
-        )
-        for job in jobs
+        _wiro_task(catalogue, public_url, dossier)
+        for dossier in dossiers.of_jobs(session, [job.id for job in jobs])
     ]
+
+
+def wiro_task_called(
+    session: Session, catalogue: Catalogue, public_url: str, project_id: int, name: str
+) -> Shape | None:
+    """The same of a project's job by any of its names; None when it has none of this name."""
+    dossier = dossiers.called(session, project_id, name)
+    return None if dossier is None else _wiro_task(catalogue, public_url, dossier)
+
+
+def _wiro_task(catalogue: Catalogue, public_url: str, dossier: Dossier) -> Shape:
+    return wiro.task(dossier, catalogue.of_slug(dossier.model_slug), public_url)
 
 
 def wiro_ending(session: Session, public_url: str, job_id: int) -> Ending:

@@ -18,7 +18,7 @@ from uuid import uuid5
 from pydantic import JsonValue
 
 from catalogue import Holds, ModelSpec, Problem, ProblemKind, UnknownModel
-from models.event import JobEvent
+from models.dossiers import Dossier, StoredFile
 from models.job import Job
 from models.lifecycle import Outcome, Status
 from models.output import Output
@@ -136,15 +136,7 @@ def callback_url(sent: object) -> str | None:
 # --- the task --------------------------------------------------------------------------------------
 
 
-def task(
-    job: Job,
-    trail: Sequence[JobEvent],
-    outputs: Sequence[Output],
-    spec: ModelSpec | None,
-    public_url: str,
-    *,
-    log: str = "",
-) -> Shape:
+def task(job: Dossier, spec: ModelSpec | None, public_url: str) -> Shape:
     """A job as Wiro's full task object, in the order of its sample.
 
     The last three fields are in no sample of its pages but in its newer documents, and its
@@ -152,13 +144,10 @@ def task(
 
     Args:
         job: the job.
-        trail: its events in order; of a status it had twice, the last counts.
-        outputs: its files.
         spec: its model; None when it has left the catalogue.
         public_url: what callers see in front of `/v1/File/...`, without a final slash.
-        log: what its providers said while they worked.
     """
-    at = {event.status: event.at for event in trail}
+    at = job.at
     elapsed_s = _elapsed_s(job, at)
     categories = () if spec is None else spec.categories
     owner, _, name = job.model_slug.partition("/")
@@ -169,7 +158,7 @@ def task(
         "name": "",
         "socketaccesstoken": job.socket_token,
         "parameters": _parameters(job, spec, public_url),
-        "debugoutput": log,
+        "debugoutput": job.log,
         "debugerror": job.error_message or "",
         "starttime": unix(at.get(Status.START)),
         "endtime": unix(at.get(Status.END)),
@@ -197,8 +186,8 @@ def task(
         "postprocessendtime": unix(at.get(Status.POSTPROCESS_END)),
         "pexit": _exit_status(job.outcome),
         "categories": json.dumps(list(categories), ensure_ascii=False, separators=(",", ":")),
-        "outputs": [output(job, stored, public_url) for stored in outputs],
-        "size": str(sum(stored.size_bytes for stored in outputs)),
+        "outputs": [output(job, stored, public_url) for stored in job.outputs],
+        "size": str(sum(stored.size_bytes for stored in job.outputs)),
         "modeldescription": "" if spec is None else spec.description,
         "modelslugowner": owner,
         "modelslugproject": name,
@@ -210,12 +199,12 @@ def model_number(slug: str) -> str:
     return str(int.from_bytes(hashlib.sha256(slug.encode()).digest()[:4]))
 
 
-def file_url(public_url: str, stored: Output) -> str:
+def file_url(public_url: str, stored: Output | StoredFile) -> str:
     """Where whoever knows its access key can read a file."""
     return parameters.file_url(public_url, stored.access_key, stored.name)
 
 
-def output(job: Job, stored: Output, public_url: str) -> Shape:
+def output(job: Job | Dossier, stored: Output | StoredFile, public_url: str) -> Shape:
     """One of a job's files."""
     added = unix(stored.created_at)
     return {
@@ -243,7 +232,7 @@ def _exit_status(outcome: Outcome | None) -> str | None:
     return "0" if outcome is Outcome.SUCCEEDED else "1"
 
 
-def _elapsed_s(job: Job, at: Mapping[Status, datetime]) -> Decimal:
+def _elapsed_s(job: Dossier, at: Mapping[Status, datetime]) -> Decimal:
     """Seconds from acceptance to the last of the work; 0 until there is both.
 
     In Wiro's sample too it is neither `endtime - starttime` nor the whole life.
@@ -264,7 +253,7 @@ def _money(amount_usd: Decimal) -> str:
     return f"{amount_usd.quantize(_CENTS):f}"
 
 
-def _parameters(job: Job, spec: ModelSpec | None, public_url: str) -> Shape:
+def _parameters(job: Dossier, spec: ModelSpec | None, public_url: str) -> Shape:
     """As Wiro's samples show them: one picture is a text, several are a list."""
     pictures = () if spec is None else [one.name for one in spec.inputs if one.holds is Holds.IMAGES]
     shown = parameters.shown(job.parameters, public_url)
