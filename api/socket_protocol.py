@@ -4,10 +4,15 @@ ASGI has no word for it: to close is to send, which waits for room that there is
 For `uvicorn --ws api.socket_protocol:Protocol`.
 """
 
+import socket
+
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
 ABORT = "darkroom.abort"
+
+UNREAD_BYTES = 64 * 1024
+"""What the kernel keeps for a client that does not read; by itself it would take megabytes of it."""
 
 
 class Protocol(WebSocketsSansIOProtocol):
@@ -18,3 +23,5 @@ class Protocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if hasattr(self, "scope"):  # else the handshake was refused
             self.scope["extensions"][ABORT] = {"now": self.transport.abort}
+            own = self.transport.get_extra_info("socket")
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)

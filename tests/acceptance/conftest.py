@@ -1,6 +1,7 @@
 """Real worker processes to start, freeze and kill, over a real PostgreSQL and a real Redis."""
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from sqlalchemy import select
 
 import settings
 from broker import Broker, GenerateMessage, create_app
+from cli import children
 from models import queries, transitions
 from models.attempt import Attempt
 from models.job import Job
@@ -47,15 +49,30 @@ class Town:
 
     def start(self, role: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         """One Celery process, as `darkroom up` starts it."""
+        return self._start(role, ["celery", "-A", "workers.app", *arguments], environment)
+
+    def start_api(self) -> str:
+        """The HTTP edge, ready to be asked; its URL, under which callers find pictures too."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        child = children.api("127.0.0.1", port, {})
+        words = child.argv[child.argv.index("-m") + 1 :]
+        process = self._start("api", words, {"DARKROOM_PUBLIC_URL": url})
+        self.eventually(lambda: process.poll() is not None or child.healthy(process.pid))
+        assert process.poll() is None, (self.home / "api.log").read_text()
+        return url
+
+    def _start(self, role, words, environment) -> subprocess.Popen[bytes]:
         log = self.home / f"{role}.log"
         with log.open("ab") as output:
-            process = self._spawn(arguments, environment, output)
+            process = self._spawn(words, environment, output)
         self.processes.append(process)
         return process
 
-    def _spawn(self, arguments, environment, output) -> subprocess.Popen[bytes]:
+    def _spawn(self, words, environment, output) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "workers.app", *arguments],
+            [sys.executable, "-m", *words],
             env=settings.child_environment(
                 DATABASE_URL=self.database_url,
                 REDIS_URL=self.redis_url,
