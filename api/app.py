@@ -23,7 +23,9 @@ from api import (
     retries,
     socket,
     stops,
+    uploading,
     wiro,
+    wiro_files,
     wiro_tools,
 )
 from api.body_limit import BodyLimit
@@ -77,8 +79,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     parts = (
         wiro,
         wiro_tools,
+        wiro_files,
         model_pages,
         files,
+        uploading,
         stops,
         retries,
         orders,

@@ -16,6 +16,9 @@ PARTS_MAX = 200
 NAME_BYTES_MAX = 200
 """Of one part; no parameter is called by a longer one."""
 
+TEXT_MAX_BYTES = 64 * 1024 * 1024
+"""Of all the words of a body together: they are held in memory, whatever a file may be."""
+
 IN_MEMORY_BYTES = 1024 * 1024
 """A file that is longer is put on the disk while the rest of it arrives."""
 
@@ -65,6 +68,7 @@ class FormReader:
         self._files: list[IO[bytes]] = []
         self._fields: list[tuple[str, str | SentFile]] = []
         self._parts = 0
+        self._text_bytes = 0
         self._part = _Part()
         self._header_name = b""
         self._header_value = b""
@@ -147,6 +151,9 @@ class FormReader:
 
     def _add_to_part(self, data: bytes, start: int, end: int) -> None:
         if self._part.file is None:
+            self._text_bytes += end - start
+            if self._text_bytes > TEXT_MAX_BYTES:
+                raise BadForm(f"The words of a form may be {TEXT_MAX_BYTES // 1024**2} MiB at most.")
             self._part.text += data[start:end]
         else:
             self._part.file.write(data[start:end])

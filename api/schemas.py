@@ -28,6 +28,7 @@ from catalogue import RetryTerms
 from models import money
 from models.allowances import IN_FLIGHT_MAX, WEIGHT_MAX, Allowance
 from models.bounds import PRIORITY_MAX, SPAN_MAX_S, SPAN_MIN_S
+from models.file import FileKind
 from models.lifecycle import (
     AttemptState,
     Billed,
@@ -636,6 +637,30 @@ class JobPage(Answer):
     """Some jobs, newest first; `next_cursor` asks for the ones before, null when there are none."""
 
     jobs: list[JobAnswer]
+    next_cursor: str | None
+
+
+class FileAnswer(Answer):
+    """One file or folder of the project.  Whoever has a file's URL can read it."""
+
+    id: UUID
+    kind: FileKind
+    name: str
+    folder: Annotated[UUID | None, Field(description="Where it lies; null at the top.")]
+    content_type: Annotated[str, Field(description="By its content and its name; empty of a folder.")]
+    size_bytes: int
+    sha256: Annotated[str | None, Field(description="Hex, of its bytes; null of a folder.")]
+    url: Annotated[str | None, Field(description="Null of a folder.")]
+    reference: Annotated[
+        str | None, Field(description="What it is called among a job's parameters; null of a folder.")
+    ]
+    created_at: datetime
+
+
+class FilePage(Answer):
+    """Some files, newest first; `next_cursor` asks for the ones before, null when there are none."""
+
+    files: list[FileAnswer]
     next_cursor: str | None
 
 

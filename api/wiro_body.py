@@ -46,10 +46,23 @@ async def wiro_body(request: Request) -> AsyncIterator[dict[str, object]]:
 
 
 async def _fields(request: Request, files: ExitStack) -> dict[str, object]:
-    """The body's fields; `files` is given what is to be closed when nobody needs it any more."""
-    essence, boundary = _announced(request.headers.get("content-type", ""))
+    fields = await form_fields(request, files)
+    return await _whole_body(request) if fields is None else fields
+
+
+async def form_fields(request: Request, files: ExitStack) -> dict[str, object] | None:
+    """The fields of a multipart form; None when the body is announced as something else.
+
+    Args:
+        request: of which nothing was read yet.
+        files: given what is to be closed when nobody needs it any more.
+
+    Raises:
+        BadForm: it is no such form.
+    """
+    boundary = _boundary(request.headers.get("content-type", ""))
     if boundary is None:
-        return await _whole_body(request, essence)
+        return None
     reader = FormReader(boundary)
     files.callback(reader.close)
     async for piece in request.stream():
@@ -65,15 +78,19 @@ def by_name(fields: Iterable[tuple[str, object]]) -> dict[str, object]:
     return {name: sent if len(sent) > 1 else sent[0] for name, sent in values.items()}
 
 
-def _announced(content_type: str) -> tuple[str, bytes | None]:
-    """The kind of body that is announced, and the boundary between its parts."""
-    essence = content_type.partition(";")[0].strip().lower()
-    if essence != MULTIPART:
-        return essence, None
-    return essence, parse_options_header(content_type)[1].get(b"boundary") or None
+def _essence(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
-async def _whole_body(request: Request, essence: str) -> dict[str, object]:
+def _boundary(content_type: str) -> bytes | None:
+    """What stands between the parts of a form; None when none is announced."""
+    if _essence(content_type) != MULTIPART:
+        return None
+    return parse_options_header(content_type)[1].get(b"boundary") or None
+
+
+async def _whole_body(request: Request) -> dict[str, object]:
+    essence = _essence(request.headers.get("content-type", ""))
     sent = await request.body()
     if len(sent) <= _QUICK_BYTES:
         return _read(sent, essence)

@@ -9,3 +9,9 @@ def json_body(example: Mapping[str, object]) -> dict[str, Any]:
     return {
         "requestBody": {"content": {"application/json": {"schema": {"type": "object"}, "example": example}}}
     }
+
+
+def form_body(properties: Mapping[str, object]) -> dict[str, Any]:
+    """A form with files, and what may be in it."""
+    schema = {"type": "object", "properties": dict(properties)}
+    return {"requestBody": {"content": {"multipart/form-data": {"schema": schema}}}}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import BigInteger, ColumnElement, delete, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
 
@@ -24,6 +24,8 @@ UNCLAIMED = timedelta(days=1)
 
 TOP = 0
 """The number of no folder: where files lie that lie in none."""
+
+_TOP = literal_column(f"{TOP}", BigInteger)  # written out, as in the index that serves it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,14 @@ class Picture:
     content_type: str
     size_bytes: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """An erasure: its number, and the folder of storage below what everything goes."""
+
+    id: int
+    folder: str
 
 
 # --- found -------------------------------------------------------------------------------------------
@@ -63,12 +73,11 @@ def by_uuid(session: Session, project_id: int, uuid: UUID) -> File:
     return found
 
 
-def by_id(session: Session, project_id: int, file_id: int) -> File:
-    """The same by its number."""
-    found = session.scalars(select(File).where(File.id == file_id, _is_there(project_id))).first()
-    if found is None:
-        raise NotFound("this project has no such file")
-    return found
+def folder_uuids(session: Session, lying: Iterable[File]) -> dict[int | None, UUID]:
+    """How the folders are called in which these files lie, by their numbers."""
+    numbers = {file.parent_id for file in lying} - {None}
+    rows = session.execute(select(File.id, File.uuid).where(File.id.in_(numbers)))
+    return {row.id: row.uuid for row in rows}
 
 
 def uploads_called(session: Session, project_id: int, names: Collection[str]) -> dict[str, File]:
@@ -83,18 +92,23 @@ def uploads_called(session: Session, project_id: int, names: Collection[str]) ->
 def lying_in(
     session: Session, project_id: int, parent_id: int | None, *, before_id: int | None, limit: int
 ) -> Sequence[File]:
-    """What lies in a folder, or at the top: newest first."""
-    query = (
-        select(File)
-        .where(
-            File.kind != FileKind.INPUT,
-            _is_there(project_id),
-            func.coalesce(File.parent_id, TOP) == (parent_id or TOP),
-        )
-        .order_by(File.id.desc())
-        .limit(limit)
-    )
+    """What lies in a folder, or at the top: newest first, older than a certain one."""
+    query = select(File).where(*_lies_below(project_id, parent_id)).order_by(File.id.desc()).limit(limit)
     return session.scalars(query if before_id is None else query.where(File.id < before_id)).all()
+
+
+def page_of(
+    session: Session, project_id: int, parent_id: int | None, page: slice, *, is_descending: bool
+) -> Sequence[File]:
+    """The same, counted from one of its ends: Wiro's lists have no better way to say where they go on."""
+    query = select(File).where(*_lies_below(project_id, parent_id))
+    by_age = File.id.desc() if is_descending else File.id.asc()
+    return session.scalars(query.order_by(by_age).slice(page.start, page.stop)).all()
+
+
+def _lies_below(project_id: int, parent_id: int | None) -> tuple[ColumnElement[bool], ...]:
+    in_folder = func.coalesce(File.parent_id, _TOP) == (parent_id or TOP)
+    return (File.kind != FileKind.INPUT, _is_there(project_id), in_folder)
 
 
 def _is_there(project_id: int) -> ColumnElement[bool]:
@@ -161,18 +175,31 @@ def add_folder(session: Session, project_id: int, parent_id: int | None, name: s
         File.kind == FileKind.FOLDER,
         File.name == name,
         _is_there(project_id),
-        func.coalesce(File.parent_id, TOP) == (parent_id or TOP),
+        func.coalesce(File.parent_id, _TOP) == (parent_id or TOP),
     )
     return session.scalars(query).one()
 
 
-def add_upload(session: Session, upload: File, promised: int) -> File:
-    """The upload's row; the promise that its bytes would go is taken back."""
-    session.add(upload)
+def hold_folder(session: Session, project_id: int, folder_id: int) -> File:
+    """A project's folder, which nobody deletes until the unit of work has ended.
+
+    Raises:
+        NotFound: it is not there, or no longer.
+    """
+    query = select(File).where(File.id == folder_id, File.kind == FileKind.FOLDER, _is_there(project_id))
+    found = session.scalars(query.with_for_update(read=True)).first()
+    if found is None:
+        raise NotFound("this project has no such folder")
+    return found
+
+
+def add_uploads(session: Session, uploads: Sequence[File]) -> list[File]:
+    """Their rows; what was promised to go of their bytes is the caller's to take back."""
+    session.add_all(uploads)
     session.flush()
-    session.refresh(upload)
-    erased(session, [promised])
-    return upload
+    for one in uploads:
+        session.refresh(one)
+    return list(uploads)
 
 
 def folder_of(file: File) -> str:
@@ -204,34 +231,44 @@ def use(session: Session, uses: Mapping[int, Collection[int]]) -> None:
     session.execute(delete(Erasure).where(Erasure.file_id.in_(wanted)))
 
 
-def let_go(session: Session, job_ids: Collection[int]) -> None:
-    """These jobs use no file any more; what came along with them and nobody else uses is deleted."""
+def let_go(session: Session, job_ids: Collection[int]) -> list[Promise]:
+    """These jobs use no file any more; what came along with them and nobody else uses is deleted.
+
+    What is promised to go.
+    """
     released = delete(JobFile).where(JobFile.job_id.in_(job_ids)).returning(JobFile.file_id)
-    delete_unused(session, set(session.scalars(released)))
+    return delete_unused(session, set(session.scalars(released)))
 
 
-def delete_unused(session: Session, file_ids: Collection[int]) -> None:
-    """Delete those of these files that came along with jobs and are used by none."""
+def delete_unused(session: Session, file_ids: Collection[int]) -> list[Promise]:
+    """Delete those of these files that came along with jobs and are used by none; what is promised to go."""
     if not file_ids:
-        return
+        return []
     # First wait for those who are about to use one, then look, in a statement of its own, which sees them.
     locked = select(File.id).where(File.id.in_(file_ids)).order_by(File.id).with_for_update()
     session.execute(locked)
     is_used = select(JobFile.job_id).where(JobFile.file_id == File.id).exists()
-    _delete(session, File.id.in_(file_ids), File.kind == FileKind.INPUT, ~is_used)
+    return _delete(session, File.id.in_(file_ids), File.kind == FileKind.INPUT, ~is_used)
 
 
 # --- deleted -----------------------------------------------------------------------------------------
 
 
-def delete_files(session: Session, file_ids: Collection[int]) -> None:
-    """Delete uploads and folders with all that lies in them."""
+def delete_files(session: Session, file_ids: Collection[int]) -> list[Promise]:
+    """Delete uploads and folders with all that lies in them; what is promised to go."""
+    # First wait for those who are putting something there, then look, in a statement of its own.
+    session.execute(select(File.id).where(_lies_in(file_ids)).order_by(File.id).with_for_update())
+    return _delete(session, _lies_in(file_ids), File.kind != FileKind.INPUT)
+
+
+def _lies_in(file_ids: Collection[int]) -> ColumnElement[bool]:
+    """They themselves, and all that lies in them."""
     inner = select(File.id).where(File.id.in_(file_ids)).cte("inner_files", recursive=True)
     inner = inner.union(select(File.id).where(File.parent_id == inner.c.id))
-    _delete(session, File.id.in_(select(inner.c.id)), File.kind != FileKind.INPUT)
+    return File.id.in_(select(inner.c.id))
 
 
-def _delete(session: Session, *which: ColumnElement[bool]) -> None:
+def _delete(session: Session, *which: ColumnElement[bool]) -> list[Promise]:
     gone = session.scalars(
         update(File)
         .where(File.deleted_at.is_(None), *which)
@@ -239,9 +276,7 @@ def _delete(session: Session, *which: ColumnElement[bool]) -> None:
         .returning(File)
         .execution_options(synchronize_session=False)
     ).all()
-    promised = [{"folder": folder_of(file)} for file in gone if file.storage_key is not None]
-    if promised:
-        session.execute(insert(Erasure).values(promised))
+    return promise_at_once(session, [folder_of(file) for file in gone if file.storage_key is not None])
 
 
 # --- bytes -------------------------------------------------------------------------------------------
@@ -264,13 +299,30 @@ def promise_erasure(
     return promise.id
 
 
+def promise_at_once(session: Session, folders: Sequence[str]) -> list[Promise]:
+    """All that is stored below these folders goes now, or when housekeeping comes by."""
+    if not folders:
+        return []
+    rows = session.execute(
+        insert(Erasure)
+        .values([{"folder": folder} for folder in folders])
+        .returning(Erasure.id, Erasure.folder)
+    )
+    return [Promise(row.id, row.folder) for row in rows]
+
+
+def hasten(session: Session, erasure_ids: Collection[int]) -> None:
+    """These are due at once."""
+    session.execute(update(Erasure).where(Erasure.id.in_(erasure_ids)).values(due_at=func.now()))
+
+
 def is_any_due(session: Session) -> bool:
     """Whether there is anything to erase."""
     return session.scalar(select(select(Erasure.id).where(Erasure.due_at <= func.now()).exists())) or False
 
 
-def due_erasures(session: Session, limit: int) -> list[tuple[int, str]]:
-    """The number and the folder of each that is due; files that nobody has used in time are deleted."""
+def due_erasures(session: Session, limit: int) -> list[Promise]:
+    """What is due to go, longest first; files that nobody has used in time are deleted."""
     due = session.scalars(
         select(Erasure).where(Erasure.due_at <= func.now()).order_by(Erasure.due_at, Erasure.id).limit(limit)
     ).all()
@@ -278,7 +330,7 @@ def due_erasures(session: Session, limit: int) -> list[tuple[int, str]]:
     delete_unused(session, unclaimed)
     used = set(session.scalars(select(File.id).where(File.id.in_(unclaimed), File.deleted_at.is_(None))))
     session.execute(delete(Erasure).where(Erasure.file_id.in_(used)))
-    return [(one.id, one.folder) for one in due if one.file_id not in used]
+    return [Promise(one.id, one.folder) for one in due if one.file_id not in used]
 
 
 def erased(session: Session, erasure_ids: Collection[int]) -> None:

@@ -1,4 +1,4 @@
-"""The seam every storage stands behind: put, open, delete, exists.
+"""The seam every storage stands behind: put, put_file, open, delete, delete_below, exists.
 
 A key is a relative path with forward slashes, such as `outputs/2f/0.png`.
 A storage knows bytes and keys; it knows neither jobs nor pictures.  Errors
@@ -6,7 +6,7 @@ are the tree drawn in `storage.errors`.
 """
 
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import IO, BinaryIO, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,14 @@ class Storage(Protocol):
 
     def put(self, key: str, content: bytes) -> StoredFile:
         """Keep `content` under `key`, in place of what was there; a reader sees the old or the new, whole.
+
+        Raises:
+            BadKey: the key is not one.
+            Unwritable: it could not be kept; nothing has changed.
+        """
+
+    def put_file(self, key: str, content: IO[bytes]) -> StoredFile:
+        """The same with what is read from `content`, from where it stands to its end, a piece at a time.
 
         Raises:
             BadKey: the key is not one.

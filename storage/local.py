@@ -3,9 +3,10 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 from uuid import uuid4
 
 from storage.base import StoredFile
@@ -30,13 +31,25 @@ class LocalStorage:
             BadKey: the key is not one.
             Unwritable: it could not be kept; nothing has changed.
         """
+        return self._put(key, [content])
+
+    def put_file(self, key: str, content: IO[bytes]) -> StoredFile:
+        """The same with what is read from `content`, from where it stands to its end, a piece at a time.
+
+        Raises:
+            BadKey: the key is not one.
+            Unwritable: it could not be kept; nothing has changed.
+        """
+        return self._put(key, iter(lambda: content.read(_PIECE_BYTES), b""))
+
+    def _put(self, key: str, pieces: Iterable[bytes]) -> StoredFile:
         path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_whole(path, content)
+            size_bytes, sha256 = _write_whole(path, pieces)
         except OSError as exc:
             raise Unwritable(f"cannot store {key!r}: {exc.strerror}") from exc
-        return StoredFile(key, len(content), hashlib.sha256(content).hexdigest())
+        return StoredFile(key, size_bytes, sha256)
 
     def open(self, key: str) -> BinaryIO:
         """What is stored under `key`, for the caller to read and close.
@@ -114,22 +127,30 @@ _LONGEST_PART_BYTES = 255
 """What common file systems take for one name."""
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that no reader and no power cut finds half of it."""
+_PIECE_BYTES = 1024 * 1024
+
+
+def _write_whole(path: Path, pieces: Iterable[bytes]) -> tuple[int, str]:
+    """Write a file so that no reader and no power cut finds half of it; its size and SHA-256."""
     # In the same folder, since a rename is atomic only within one file system; with a name of its own,
     # since two workers may be storing the same output.  A kill leaves it behind, hidden and harmless.
     unfinished = path.with_name(f".{uuid4().hex}.part")
+    size_bytes, digest = 0, hashlib.sha256()
     try:
         with unfinished.open("xb") as file:
-            file.write(content)
+            for piece in pieces:
+                size_bytes += file.write(piece)
+                digest.update(piece)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
-    except OSError:
+    except BaseException:
+        # Whatever it was, also what reading the pieces raised.
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+    return size_bytes, digest.hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -109,10 +109,10 @@ def erase(database: Database, storage: Storage) -> int:
     """The bytes of some files that are deleted, or that nobody recorded; of how many."""
     with database.transaction() as session:
         due = files.due_erasures(session, FILES_AT_ONCE)
-    for _, folder in due:
-        storage.delete_below(folder)
+    for promise in due:
+        storage.delete_below(promise.folder)
     with database.transaction() as session:
-        files.erased(session, [number for number, _ in due])
+        files.erased(session, [promise.id for promise in due])
     return len(due)
 
 

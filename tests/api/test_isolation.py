@@ -20,7 +20,9 @@ from sqlalchemy import text
 
 from api import stopping
 from api.authentication import signature
+from models import files
 from models.campaign import Campaign
+from models.file import File, FileKind
 
 MODEL = "black-forest-labs/flux-pro-1-1"
 SECRET = "tangerine"
@@ -40,11 +42,13 @@ class Case:
     Attributes:
         path: with the names to ask for, where the route has parameters.
         of: the names that it is tried with, one after another, where it says `<it>`.
+        form: fields that are sent beside a file.
         is_making: it makes something of the stranger's own, which is numbered anew each time.
     """
 
     path: str | None = None
     json: Any = None
+    form: Mapping[str, str] | None = None
     params: Mapping[str, str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     of: tuple[str, ...] = ("",)
@@ -142,6 +146,21 @@ CASES: dict[Door, list[Case]] = {
         )
     ],
     ("GET", "/api/project"): [Case()],
+    ("POST", "/v1/File/FolderCreate"): [Case(json={"name": "x", "parentid": "<folder_hex>"})],
+    ("POST", "/v1/File/Upload"): [
+        Case(form={"folderid": "<folder_hex>"}),
+        Case(form={"folderid": "0"}, is_making=True),
+    ],
+    ("POST", "/v1/File/List"): [Case(json={}), Case(json={"folderid": "<folder_hex>"})],
+    ("POST", "/v1/File/Delete"): [Case(json={"id": "<it>"}, of=("file_hex", "folder_hex"))],
+    ("GET", "/api/files"): [
+        Case(),
+        Case(params={"folder": "<folder>"}),
+        Case(params={"cursor": "<after_file>"}),
+    ],
+    ("POST", "/api/files"): [Case(form={}, params={"folder": "<folder>"}), Case(form={}, is_making=True)],
+    ("GET", "/api/files/{uuid}"): [Case(path="/api/files/<it>", of=("file", "folder"))],
+    ("DELETE", "/api/files/{uuid}"): [Case(path="/api/files/<it>", of=("file", "folder"))],
 }
 ALL_CASES = [(door, case) for door, cases in CASES.items() for case in cases]
 
@@ -157,7 +176,8 @@ class Ours:
         self._hand = hand
         self._project_id = project.id
         with database.transaction() as session:
-            session.execute(text(f"ALTER SEQUENCE jobs_id_seq RESTART WITH {FIRST_NUMBER}"))
+            for table in ("jobs", "files"):
+                session.execute(text(f"ALTER SEQUENCE {table}_id_seq RESTART WITH {FIRST_NUMBER}"))
 
     def made(self) -> dict[str, str]:
         """Fresh things, by what the cases call them."""
@@ -177,6 +197,7 @@ class Ours:
         return {
             **self._named("job", job),
             **self._named("ended", ended),
+            **self._files(),
             "failed": str(failed),
             "held": str(held),
             "after": str(held + 1),
@@ -186,6 +207,32 @@ class Ours:
             "custom_id": "row-1",
             "project": str(self._project_id),
         }
+
+    def _files(self):
+        """A folder, and a file in it and one at the top."""
+        with self._database.transaction() as session:
+            folder = files.add_folder(session, self._project_id, None, f"{SECRET}-{uuid4()}")
+            _, file = [
+                files.add_uploads(session, [self._upload(parent_id)])[0] for parent_id in (folder.id, None)
+            ]
+        return {
+            "file": str(file.uuid),
+            "file_hex": file.uuid.hex,
+            "folder": str(folder.uuid),
+            "folder_hex": folder.uuid.hex,
+            "after_file": str(file.id + 1),
+        }
+
+    def _upload(self, parent_id):
+        key = uuid4().hex
+        return File(
+            project_id=self._project_id,
+            parent_id=parent_id,
+            kind=FileKind.UPLOAD,
+            name=f"{SECRET}.txt",
+            access_key=key,
+            storage_key=f"{self._project_id}/uploads/xx/{key}/file",
+        )
 
     def _named(self, name, job_id):
         job = self._hand.look(job_id)
@@ -253,6 +300,7 @@ def asked(client, door: Door, case: Case, names: Names, it: str):
         params={**_filled(case.params or {}, said), **({"wait_s": "0"} if has_wait else {})},
         headers=_filled(dict(case.headers), said),
         **({} if case.json is None else {"json": _filled(case.json, said)}),
+        **({} if case.form is None else {"data": _filled(dict(case.form), said), "files": {"file": b"x"}}),
     )
 
 

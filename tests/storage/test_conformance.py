@@ -2,6 +2,7 @@
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 
 import pytest
 
@@ -33,6 +34,30 @@ def test_a_stored_file_is_described_by_its_size_and_checksum(place):
     stored = place.put("a.png", b"picture")
 
     assert stored == storage.StoredFile("a.png", 7, hashlib.sha256(b"picture").hexdigest())
+
+
+@pytest.mark.parametrize("content", [b"", b"picture", bytes(range(256)) * 9000])
+def test_a_file_is_put_as_its_content_is(place, content):
+    read = BytesIO(b"before" + content)
+    read.seek(6)
+
+    stored = place.put_file("outputs/2f/0.png", read)
+
+    assert stored == place.put("outputs/2f/0.png", content)
+    assert content_of(place, "outputs/2f/0.png") == content
+
+
+def test_a_file_that_breaks_off_leaves_what_was_there(place):
+    class Broken(BytesIO):
+        def read(self, _=-1):
+            raise ValueError("broken")
+
+    place.put("folder/a.png", b"earlier")
+
+    with pytest.raises(ValueError, match="broken"):
+        place.put_file("folder/a.png", Broken())
+
+    assert content_of(place, "folder/a.png") == b"earlier"
 
 
 def test_putting_twice_is_putting_once(place):
@@ -149,9 +174,9 @@ def test_opening_what_is_not_there_says_so(place, key):
         "\ud800",
     ],
 )
-@pytest.mark.parametrize("verb", ["put", "open", "delete", "delete_below", "exists"])
+@pytest.mark.parametrize("verb", ["put", "put_file", "open", "delete", "delete_below", "exists"])
 def test_a_key_that_is_none_is_refused(place, verb, key):
-    arguments = (key, b"picture") if verb == "put" else (key,)
+    arguments = {"put": (key, b"picture"), "put_file": (key, BytesIO(b"picture"))}.get(verb, (key,))
 
     with pytest.raises(BadKey):
         getattr(place, verb)(*arguments)
