@@ -7,13 +7,14 @@ for saving, not for showing: nobody's page or script is run as one of ours.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from sqlalchemy.orm import Session
+from starlette.types import Receive, Scope, Send
 
 from api.content_types import is_shown
 from api.dependencies import Services, ServicesOf
@@ -54,8 +55,7 @@ def read(access_key: str, name: str, request: Request, services: ServicesOf) -> 
     headers["Content-Length"] = str(part.end - part.start)
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=stored.content_type)
-    content = _chunks(_open(services, stored), part)
-    return StreamingResponse(content, status, headers, media_type=stored.content_type)
+    return _FileAnswer(_open(services, stored), part, status, headers, stored.content_type)
 
 
 def _stored(services: Services, access_key: str, name: str) -> Output | File:
@@ -107,13 +107,29 @@ def _open(services: Services, stored: Output | File) -> BinaryIO:
         raise _no_file() from exc
 
 
+class _FileAnswer(StreamingResponse):
+    """A part of a file; closed in the end, also when the caller is gone before the first byte."""
+
+    def __init__(
+        self, file: BinaryIO, part: Slice, status: int, headers: Mapping[str, str], content_type: str
+    ) -> None:
+        super().__init__(_chunks(file, part), status, headers, media_type=content_type)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
+
+
 def _chunks(file: BinaryIO, part: Slice) -> Iterator[bytes]:
-    with file:
-        file.seek(part.start)
-        left_bytes = part.end - part.start
-        while left_bytes > 0 and (chunk := file.read(min(CHUNK_BYTES, left_bytes))):
-            left_bytes -= len(chunk)
-            yield chunk
+    file.seek(part.start)
+    left_bytes = part.end - part.start
+    while left_bytes > 0 and (chunk := file.read(min(CHUNK_BYTES, left_bytes))):
+        left_bytes -= len(chunk)
+        yield chunk
 
 
 def _no_file() -> WiroRefusal:

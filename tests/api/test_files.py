@@ -1,9 +1,11 @@
 """Reading outputs: whole, in part, or not at all because the caller has them."""
 
+import asyncio
 import hashlib
 import logging
 
 import pytest
+from starlette.requests import ClientDisconnect
 
 from api.ranges import Slice, Unsatisfiable, slice_wanted
 from models import retention
@@ -136,3 +138,33 @@ def test_a_file_that_was_deleted_in_time_is_said_to_be_gone(anonymous, client, h
     assert "was deleted on" in answers[0].json()["errors"][0]["message"]
     [output] = client.get(f"/api/jobs/{job}").json()["outputs"]
     assert output["deleted_at"] is not None
+
+
+def test_a_reader_who_is_gone_before_the_first_byte_leaves_no_file_open(app, url, monkeypatch):
+    storage, opened = app.state.services.storage, []
+    really_open = storage.open
+
+    def open_and_note(key):
+        opened.append(really_open(key))
+        return opened[-1]
+
+    async def send(_message):
+        raise BrokenPipeError
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    monkeypatch.setattr(type(storage), "open", lambda _storage, key: open_and_note(key))
+    scope = {
+        "type": "http",
+        "asgi": {"spec_version": "2.4"},
+        "method": "GET",
+        "path": url,
+        "headers": [],
+        "query_string": b"",
+    }
+
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(app(scope, receive, send))
+
+    assert [file.closed for file in opened] == [True]
