@@ -57,8 +57,10 @@ def server_at(url: str, api_key: str | None, api_secret: str | None, timeout_s: 
         raise ValueError("the address of a Darkroom has no user name, query or fragment in it")
     for name, value in (("api_key", api_key), ("api_secret", api_secret)):
         # Refused here, where its name can be said: the error of a header that cannot be sent quotes it.
-        if value is not None and not (value.isascii() and value.isprintable() and value.strip() == value):
-            raise ValueError(f"{name} is no key: it has characters that cannot be sent")
+        if value is not None and not (
+            value and value.isascii() and value.isprintable() and value.strip() == value
+        ):
+            raise ValueError(f"{name} is no key: it is empty, or has characters that cannot be sent")
     return Server(url.rstrip("/"), _proof(api_key, api_secret), timeout_s)
 
 

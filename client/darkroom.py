@@ -12,10 +12,8 @@ import httpx
 
 from client.asking import Asker, server_at
 from client.async_darkroom import PATIENCE_S, TIMEOUT_S, AsyncDarkroom
-from client.campaigns import Allowance, AsyncCampaigns
+from client.campaigns import Campaigns
 from client.documents import (
-    Added,
-    Campaign,
     Event,
     Job,
     JobDetail,
@@ -28,14 +26,13 @@ from client.documents import (
     Retried,
     RetriedJobs,
     RetryAnswer,
-    Row,
     StopAnswer,
     Stopped,
     Terms,
 )
 from client.environment import read
 from client.jobs import JobFilter
-from client.requests import CampaignName, JobName
+from client.requests import JobName
 from client.wire import CONNECTIONS, SyncWire, finish, stepped, trusts_proxies
 
 
@@ -241,69 +238,3 @@ class Darkroom:
     def project(self) -> Project:
         """Your own project: what it may use, and what it uses."""
         return finish(self._async.project())
-
-
-_Campaigns = list[Campaign]
-"""Said outside of the class, which has a method `list`."""
-
-
-class Campaigns:
-    """Many jobs under one name."""
-
-    def __init__(self, campaigns: AsyncCampaigns) -> None:
-        """As `Darkroom.campaigns`."""
-        self._async = campaigns
-
-    def open(self, name: str, **allowance: Unpack[Allowance]) -> Campaign:
-        """The campaign of this name, made if there is none."""
-        return finish(self._async.open(name, **allowance))
-
-    def get(self, campaign: CampaignName) -> Campaign:
-        """A campaign as it is now, with its counts and costs."""
-        return finish(self._async.get(campaign))
-
-    def change(self, campaign: CampaignName, **allowance: Unpack[Allowance]) -> Campaign:
-        """Set what it may use; what is not named stays as it is."""
-        return finish(self._async.change(campaign, **allowance))
-
-    def pause(self, campaign: CampaignName) -> Campaign:
-        """Send nothing new of it."""
-        return finish(self._async.pause(campaign))
-
-    def resume(self, campaign: CampaignName) -> Campaign:
-        """Go on with it."""
-        return finish(self._async.resume(campaign))
-
-    def add(self, campaign: CampaignName, rows: Iterable[Row]) -> Added:
-        """Put rows into it, however many."""
-        return finish(self._async.add(campaign, rows))
-
-    def watch(self, campaign: CampaignName, *, timeout_s: float | None = None) -> Iterator[Campaign]:
-        """The campaign now, and again every other moment, until nothing in it goes on by itself any more."""
-        return stepped(self._async.watch(campaign, timeout_s=timeout_s))
-
-    def wait(self, campaign: CampaignName, *, timeout_s: float | None = None) -> Campaign:
-        """The campaign once nothing in it goes on by itself any more, or when the time is up."""
-        return finish(self._async.wait(campaign, timeout_s=timeout_s))
-
-    def results(self, campaign: CampaignName) -> Iterator[JobDetail]:
-        """Each row's job that has ended, with its outputs, the last one first."""
-        return stepped(self._async.results(campaign))
-
-    def cancel(self, campaign: CampaignName) -> Stopped:
-        """Stop what waits of it; what runs is finished."""
-        return finish(self._async.cancel(campaign))
-
-    def kill(self, campaign: CampaignName) -> Stopped:
-        """Stop all of it."""
-        return finish(self._async.kill(campaign))
-
-    def retry_failed(
-        self, campaign: CampaignName, *, even_if_paid: bool = False, dry_run: bool = False
-    ) -> RetriedJobs:
-        """Try again what failed or expired of it, each row once."""
-        return finish(self._async.retry_failed(campaign, even_if_paid=even_if_paid, dry_run=dry_run))
-
-    def list(self, *, name: str | None = None) -> _Campaigns:
-        """The project's campaigns, newest first; with a name, the one of that name."""
-        return finish(self._async.list(name=name))

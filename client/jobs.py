@@ -1,6 +1,5 @@
 """What can be asked about jobs."""
 
-import contextlib
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import datetime
 from typing import TypedDict, Unpack
@@ -126,8 +125,7 @@ class AsyncJobs:
         Raises:
             StillRunning: the time is up; the job goes on.
         """
-        async with contextlib.aclosing(self.watch(job, timeout_s=timeout_s)) as looks:
-            seen = [look async for look in looks][-1]  # there is one at least: as it is now
+        seen = await watching.rest(self._asker, name_of_job(job), Until.after(timeout_s))
         if timeout_s is not None and not watching.is_at_rest(seen):
             raise StillRunning(seen, timeout_s)
         return seen

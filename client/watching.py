@@ -5,6 +5,7 @@ Nothing is missed: the server reads its ledger, and a stream that breaks off goe
 
 import contextlib
 import json
+import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -22,7 +23,13 @@ QUIET_S = 45.0
 """A stream says something more often than that, if only that it is there; a silent one is asked for anew."""
 
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.15, 1.0
+_NO_PLACE_S = 5.0
+"""Until a server that has no place for a stream is asked for one again, unless it says when."""
+
+_QUEUE = "task_queue"
 _FINAL = frozenset({"task_postprocess_end", "task_cancel"})
+_END = "end"
+"""The name of a stream's last event: the job."""
 
 
 class _NoStream(Exception):
@@ -61,29 +68,34 @@ async def looks(asker: Asker, name: str, until: Until) -> AsyncGenerator[JobDeta
     if is_at_rest(job):
         return
     async with contextlib.aclosing(_moves(asker, name, 0, until)) as moves:
-        async for _ in moves:
-            now = await _look(asker, name)
+        async for moved in moves:
+            if moved.is_about_to_end:
+                continue
+            now = moved.end or await _look(asker, name)
             if _place(now) != _place(job):
                 yield now
             if is_at_rest(job := now):
                 return
 
 
-async def _look(asker: Asker, name: str) -> JobDetail:
-    job: JobDetail = await asker.document(get(job_path(name)))
+async def rest(asker: Asker, name: str, until: Until) -> JobDetail:
+    """The job once it is at rest, or as it is when the time is up; looked at only where it may be."""
+    job = await _look(asker, name)
+    if is_at_rest(job):
+        return job
+    async with contextlib.aclosing(_moves(asker, name, 0, until)) as moves:
+        async for moved in moves:
+            if moved.may_rest and is_at_rest(job := moved.end or await _look(asker, name)):
+                break
     return job
-
-
-def _place(job: JobDetail) -> tuple[object, ...]:
-    return job["status"], job["outcome"], job["held_at"], job["provider"]
 
 
 async def events(asker: Asker, name: str, after_seq: int) -> AsyncGenerator[Event]:
     """Every status the job has had and will have, in order, up to the one it ends with."""
     seq = after_seq
     async with contextlib.aclosing(_moves(asker, name, after_seq, Until(None))) as moves:
-        async for told in moves:
-            found = told or await trail(asker, name)
+        async for moved in moves:
+            found = moved.events or await trail(asker, name)
             for event in found:
                 if event["seq"] > seq:
                     seq = event["seq"]
@@ -98,26 +110,66 @@ async def trail(asker: Asker, name: str) -> list[Event]:
     return found
 
 
-async def _moves(asker: Asker, name: str, after_seq: int, until: Until) -> AsyncGenerator[Sequence[Event]]:
-    """Whenever the job may have moved: with what happened, or with nothing for "look yourself"."""
-    seq, pause_s, may_stream = after_seq, _FIRST_LOOK_S, True
+async def _look(asker: Asker, name: str) -> JobDetail:
+    job: JobDetail = await asker.document(get(job_path(name)))
+    return job
+
+
+def _place(job: JobDetail) -> tuple[object, ...]:
+    return job["status"], job["outcome"], job["held_at"], job["provider"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """What a stream has told at once; nothing at all means "look yourself".
+
+    Attributes:
+        events: of the ledger.
+        end: the job, when it has ended.
+    """
+
+    events: Sequence[Event] = ()
+    end: JobDetail | None = None
+
+    @property
+    def is_about_to_end(self) -> bool:
+        """Whether the stream's last word comes next; when it is cut off just now, a look does."""
+        return self.end is None and bool(self.events) and self.events[-1]["status"] in _FINAL
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether the job may have ended, or be held: then it is back in the queue."""
+        return (
+            self.end is not None or not self.events or any(event["status"] == _QUEUE for event in self.events)
+        )
+
+
+async def _moves(asker: Asker, name: str, after_seq: int, until: Until) -> AsyncGenerator[_Moved]:
+    """Whenever the job may have moved."""
+    seq, pause_s, stream_at_s = after_seq, _FIRST_LOOK_S, now_s()
     while left_s := until.left_s(_LAST_LOOK_S):
-        if may_stream and left_s == _LAST_LOOK_S:
+        if stream_at_s <= now_s() and left_s == _LAST_LOOK_S:
             try:
                 async with contextlib.aclosing(_streamed(asker, name, seq, until)) as streamed:
-                    async for told in streamed:
-                        seq, pause_s = told[-1]["seq"], _FIRST_LOOK_S
-                        yield told
+                    async for moved in streamed:
+                        seq, pause_s = _last(moved.events, seq), _FIRST_LOOK_S
+                        yield moved
             except _NoStream:
-                may_stream = False
-            except (CannotReach, InTrouble, RateLimited):
+                stream_at_s = math.inf
+            except (InTrouble, RateLimited) as exc:
+                stream_at_s = now_s() + (exc.retry_after_s or _NO_PLACE_S)
+            except CannotReach:
                 pass  # cut off: whoever looks now is patient, and says so when it is for good
         await asker.wire.pause(until.left_s(pause_s))
         pause_s = min(pause_s * 1.2, _LAST_LOOK_S)
-        yield ()
+        yield _Moved()
 
 
-async def _streamed(asker: Asker, name: str, after_seq: int, until: Until) -> AsyncGenerator[Sequence[Event]]:
+def _last(events: Sequence[Event], seq: int) -> int:
+    return events[-1]["seq"] if events else seq
+
+
+async def _streamed(asker: Asker, name: str, after_seq: int, until: Until) -> AsyncGenerator[_Moved]:
     """What happens to the job, for as long as the stream lasts and the time allows.
 
     Raises:
@@ -132,9 +184,9 @@ async def _streamed(asker: Asker, name: str, after_seq: int, until: Until) -> As
         async with asker.open(_stream_of(name, after_seq), quiet_s) as opened:
             if not opened.response.headers.get("content-type", "").startswith(CONTENT_TYPE):
                 raise _NoStream
-            async for told in _events_in(opened):
-                if told:
-                    yield told
+            async for told in _told_in(opened):
+                if moved := _moved(told):
+                    yield moved
                 if until.left_s(quiet_s) < quiet_s:
                     return
     finally:
@@ -148,8 +200,8 @@ def _stream_of(name: str, after_seq: int) -> Request:
     return Request("GET", job_path(name, "/events"), headers=headers)
 
 
-async def _events_in(opened: Opened) -> AsyncGenerator[Sequence[Event]]:
-    """The ledger's events, as many at a time as came together; none for what only shows that it lives.
+async def _told_in(opened: Opened) -> AsyncGenerator[list[Sent]]:
+    """What comes together; nothing for what only shows that the stream lives.
 
     Raises:
         _NoStream: it stays silent, as behind a proxy that keeps everything until the end.
@@ -158,7 +210,7 @@ async def _events_in(opened: Opened) -> AsyncGenerator[Sequence[Event]]:
     try:
         async for block in opened.blocks:
             is_silent = False
-            yield [event for sent in reader.feed(block) if (event := _event(sent)) is not None]
+            yield reader.feed(block)
     except httpx.ReadTimeout as exc:
         if is_silent:
             raise _NoStream from exc
@@ -167,11 +219,18 @@ async def _events_in(opened: Opened) -> AsyncGenerator[Sequence[Event]]:
         raise _NoStream from exc
 
 
-def _event(sent: Sent) -> Event | None:
-    """The ledger's; None for what is only told by the way, such as a log line."""
+def _moved(told: Sequence[Sent]) -> _Moved | None:
+    """What of it is the ledger's, or the end; None for what is told by the way, such as a log line."""
+    documents = [(sent.kind, document) for sent in told if (document := _document(sent)) is not None]
+    # By their contents: each has its status for a name.
+    events = [cast("Event", document) for _, document in documents if {"seq", "status"} <= document.keys()]
+    ends = [cast("JobDetail", document) for kind, document in documents if kind == _END]
+    return _Moved(events, ends[-1] if ends else None) if events or ends else None
+
+
+def _document(sent: Sent) -> dict[str, object] | None:
     try:
         document = json.loads(sent.data)
     except ValueError:
         return None
-    is_ledgers = isinstance(document, dict) and isinstance(document.get("seq"), int) and "status" in document
-    return cast("Event", document) if is_ledgers else None
+    return document if isinstance(document, dict) else None
