@@ -17,7 +17,7 @@ from api.dependencies import Services, ServicesOf, UncountedWiroProject, WiroBod
 from api.errors import WiroRefusal
 from api.market import NotExpressible, NotSold
 from api.ordering import new_job
-from api.wiro_docs import json_body
+from api.wiro_docs import REFUSALS, CountedTasks, Started, Tasks, answers, json_body
 from catalogue import InvalidInput, UnknownModel
 from models import queries, transitions
 from models.errors import NotFound
@@ -32,7 +32,7 @@ OF_THE_RUN = frozenset({CALLBACK_URL, "projectid"})
 TASK_NAMES = ("taskid", "tasktoken", "socketaccesstoken")
 """Wiro's documents disagree about which call takes which, so every call takes all."""
 
-router = APIRouter(prefix="/v1", tags=["Wiro"])
+router = APIRouter(prefix="/v1", tags=["Wiro"], responses=REFUSALS)
 logger = logging.getLogger("darkroom.api")
 
 
@@ -49,7 +49,9 @@ _SORTS = ("id", "time", "createtime")
 # --- doors -----------------------------------------------------------------------------------------
 
 
-@router.post("/Run/{owner}/{model_name}", summary="Run a model", openapi_extra=_RUN_BODY)
+@router.post(
+    "/Run/{owner}/{model_name}", summary="Run a model", responses=answers(Started), openapi_extra=_RUN_BODY
+)
 def run(
     owner: str, model_name: str, project: WiroProject, body: WiroBody, services: ServicesOf
 ) -> JSONResponse:
@@ -69,7 +71,7 @@ def run(
     return JSONResponse(wiro_shapes.started(queued.id, queued.socket_token))
 
 
-@router.post("/Task/Detail", summary="Show a task", openapi_extra=_TASK_BODY)
+@router.post("/Task/Detail", summary="Show a task", responses=answers(CountedTasks), openapi_extra=_TASK_BODY)
 def detail(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
     """The task by `taskid`, `tasktoken` or `socketaccesstoken`, as it is now."""
     name = _task_name(body)
@@ -80,7 +82,7 @@ def detail(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONRe
     return JSONResponse(wiro_shapes.detailed(shown))
 
 
-@router.post("/Task/List", summary="List tasks", openapi_extra=_LIST_BODY)
+@router.post("/Task/List", summary="List tasks", responses=answers(CountedTasks), openapi_extra=_LIST_BODY)
 def list_tasks(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
     """The project's tasks as Detail shows them, newest first, `start` and `limit` of `total`.
 
@@ -97,7 +99,9 @@ def list_tasks(project: WiroProject, body: WiroBody, services: ServicesOf) -> JS
     return JSONResponse(wiro_shapes.listed(found.tasks, found.total))
 
 
-@router.post("/Task/Cancel", summary="Cancel a task that waits", openapi_extra=_TASK_BODY)
+@router.post(
+    "/Task/Cancel", summary="Cancel a task that waits", responses=answers(Tasks), openapi_extra=_TASK_BODY
+)
 def cancel(project: UncountedWiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
     """The task, cancelled.  One that runs or has ended is refused: kill it."""
     try:
@@ -109,7 +113,9 @@ def cancel(project: UncountedWiroProject, body: WiroBody, services: ServicesOf) 
     return _stopped(services, stop.job_id)
 
 
-@router.post("/Task/Kill", summary="Stop a task wherever it is", openapi_extra=_TASK_BODY)
+@router.post(
+    "/Task/Kill", summary="Stop a task wherever it is", responses=answers(Tasks), openapi_extra=_TASK_BODY
+)
 def kill(project: UncountedWiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
     """The task as it is once stopped, or after three seconds; killing it again gives it again."""
     try:

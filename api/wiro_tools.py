@@ -16,13 +16,13 @@ from api.dependencies import ServicesOf, WiroBody, WiroProject
 from api.errors import WiroRefusal
 from api.market import Market
 from api.tool_shapes import Runs
-from api.wiro_docs import json_body
+from api.wiro_docs import REFUSALS, CountedTools, Explored, Tools, answers, json_body
 from catalogue import ModelSpec, Tariff, UnknownModel
 from models.job import Job
 from models.lifecycle import Outcome
 from shapes import wiro as wiro_shapes
 
-router = APIRouter(prefix="/v1/Tool", tags=["Wiro"])
+router = APIRouter(prefix="/v1/Tool", tags=["Wiro"], responses=REFUSALS)
 
 _LIST_BODY = json_body({"start": "0", "limit": "20", "search": "flux", "sort": "relevance"})
 _DETAIL_BODY = json_body({"slugowner": "black-forest-labs", "slugproject": "flux-pro-1-1"})
@@ -32,7 +32,7 @@ _BY_ID = ("id", "time", "ratedusercount", "commentcount", "averagepoint")
 """All of them the same here: nothing is rated, and a catalogue has no dates."""
 
 
-@router.post("/List", summary="List models", openapi_extra=_LIST_BODY)
+@router.post("/List", summary="List models", responses=answers(CountedTools), openapi_extra=_LIST_BODY)
 def list_tools(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
     """The models that can be run here, `start` and `limit` of `total`, which is a number.
 
@@ -61,7 +61,7 @@ def list_tools(project: WiroProject, body: WiroBody, services: ServicesOf) -> JS
     return JSONResponse(tool_shapes.listed(tools, len(found)))
 
 
-@router.post("/Detail", summary="Show a model", openapi_extra=_DETAIL_BODY)
+@router.post("/Detail", summary="Show a model", responses=answers(Tools), openapi_extra=_DETAIL_BODY)
 def detail(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
     """One model with its parameters; with `summary`, as List shows it."""
     spec = _named(services.market, body)
@@ -71,7 +71,9 @@ def detail(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONRe
     return JSONResponse(tool_shapes.detailed(shape(spec, _tariff(services.market, spec), runs)))
 
 
-@router.post("/Explore", summary="Show models by category", openapi_extra=_EXPLORE_BODY)
+@router.post(
+    "/Explore", summary="Show models by category", responses=answers(Explored), openapi_extra=_EXPLORE_BODY
+)
 def explore(_project: WiroProject, _body: WiroBody, services: ServicesOf) -> JSONResponse:
     """Every model that can be run here, under each of its categories."""
     return JSONResponse(tool_shapes.explored(_sold(services.market)))

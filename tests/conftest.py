@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import count
 
+import hypothesis
 import psycopg
 import pytest
 import redis
@@ -52,6 +53,9 @@ RESTART_NUMBERS = """
 """
 
 _numbers = count(1)
+
+# Asked for by name: `pytest --hypothesis-profile=long`.
+hypothesis.settings.register_profile("long", max_examples=6000)
 _spare: defaultdict[str, list[str]] = defaultdict(list)
 _shapes: dict[str, str] = {}
 
