@@ -1,7 +1,7 @@
 """Wiro's API, so that its clients work when only their base URL changes.
 
-Run, Detail, List, Cancel and Kill.  The shapes and sentences are in `shapes.wiro`; paths
-are written exactly so, errors come with HTTP 200, and a project sees only its own.
+Run, and the calls about tasks.  The shapes and sentences are in `shapes.wiro`; paths are
+written exactly so, errors come with HTTP 200, and a project sees only its own.
 """
 
 import dataclasses
@@ -12,14 +12,15 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 import catalogue
-from api import stopping, wiro_asking, wiro_tasks
+from api import stopping, uploads, wiro_asking, wiro_tasks
 from api.dependencies import Services, ServicesOf, UncountedWiroProject, WiroBody, WiroProject
 from api.errors import WiroRefusal
 from api.market import NotExpressible, NotSold
+from api.names import job_called
 from api.ordering import new_job
 from api.wiro_docs import REFUSALS, CountedTasks, Started, Tasks, answers, json_body
 from catalogue import InvalidInput, UnknownModel
-from models import queries, transitions
+from models import files, queries, transitions
 from models.errors import NotFound
 from models.lifecycle import Outcome
 from models.transitions import NewJob
@@ -126,6 +127,27 @@ def kill(project: UncountedWiroProject, body: WiroBody, services: ServicesOf) ->
     if not stop.is_heeded and not is_gone:
         raise WiroRefusal((1, wiro_shapes.could_not_kill(f"it has already {stop.outcome}")))
     return _stopped(services, stop.job_id)
+
+
+@router.post("/Task/InputOutputDelete", summary="Delete a task's files", openapi_extra=_TASK_BODY)
+def delete_files(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
+    """Delete the pictures of a task that has ended, and what came along with it; its record is kept.
+
+    What came along with another task too stays as long as that one.  Safe to call twice.
+    """
+    name = _task_name(body)
+    try:
+        with services.database.transaction() as session:
+            job = job_called(session, project.id, name)
+            if job.outcome is None:
+                raise WiroRefusal((1, wiro_shapes.NOT_ENDED))
+            promised = files.delete_of_job(session, job)
+    except NotFound as exc:
+        raise WiroRefusal((1, wiro_shapes.NO_TASK_TO_EMPTY)) from exc
+    uploads.erase(services, promised)
+    extra = {"event": "job_emptied", "job_id": job.id, "project_id": project.id}
+    logger.info("Deleted a job's files.", extra=extra)
+    return JSONResponse(wiro_shapes.emptied())
 
 
 # --- what they share ---------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from models.queries import key_of
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of the job's."""
+    """A file of the job's that is there."""
 
     name: str
     access_key: str
@@ -61,7 +61,7 @@ _READ = """
         (
             SELECT jsonb_agg(jsonb_build_array(name, access_key, content_type, size_bytes, created_at)
                 ORDER BY position)
-            FROM outputs WHERE job_id = jobs.id
+            FROM outputs WHERE job_id = jobs.id AND deleted_at IS NULL
         ) AS outputs,
         (SELECT string_agg(log, E'\\n' ORDER BY number) FROM attempts WHERE job_id = jobs.id) AS log
     FROM jobs

@@ -17,7 +17,9 @@ from sqlalchemy.orm import Session
 from models import keys
 from models.errors import FileGone, NotFound
 from models.file import Erasure, File, FileKind, JobFile
+from models.job import Job
 from models.names import new_token
+from models.output import Output
 
 UNCLAIMED = timedelta(days=1)
 """What was stored and never recorded is kept so long: no request takes nearly as much time."""
@@ -238,6 +240,20 @@ def let_go(session: Session, job_ids: Collection[int]) -> list[Promise]:
     """
     released = delete(JobFile).where(JobFile.job_id.in_(job_ids)).returning(JobFile.file_id)
     return delete_unused(session, set(session.scalars(released)))
+
+
+def delete_of_job(session: Session, job: Job) -> list[Promise]:
+    """Delete an ended job's pictures and what came along with it; what another job uses stays.
+
+    Safe to call twice.  What is promised to go.
+    """
+    session.execute(
+        update(Output)
+        .where(Output.job_id == job.id, Output.deleted_at.is_(None))
+        .values(deleted_at=func.now())
+    )
+    folders = [keys.outputs_folder(job.uuid), keys.fetched_folder(job.uuid)]
+    return promise_at_once(session, folders) + let_go(session, [job.id])
 
 
 def delete_unused(session: Session, file_ids: Collection[int]) -> list[Promise]:

@@ -47,7 +47,7 @@ def wiro_ending(session: Session, public_url: str, job_id: int) -> Ending:
         outcome=job.outcome,
         error=job.error_message or "",
         log=queries.logs(session, [job_id]).get(job_id, ""),
-        outputs=[wiro.output(job, stored, public_url) for stored in outputs],
+        outputs=[wiro.output(job, stored, public_url) for stored in outputs if stored.deleted_at is None],
     )
 
 

@@ -34,6 +34,8 @@ INVALID_BODY = "Request parameters are invalid."
 NO_TASK = "There is no task yet."
 NO_TASK_NAME = "taskid or socketaccesstoken is required"
 NOT_CANCELLABLE = "Task is not in a cancellable state."
+NO_TASK_TO_EMPTY = "task-not-exist"
+NOT_ENDED = "Task must be completed or cancelled before deleting files"
 
 NEVER = "0"
 _CENTS = Decimal("0.000000000001")  # twelve decimals, as Wiro writes money
@@ -65,6 +67,11 @@ def listed(shown: Sequence[Shape], total: int) -> Shape:
 def stopped(shown: Shape) -> Shape:
     """The answer to Task/Cancel and Task/Kill: without `total`, as Wiro's samples."""
     return {"errors": [], "tasklist": [shown], "result": True}
+
+
+def emptied() -> Shape:
+    """The answer to Task/InputOutputDelete."""
+    return {"result": True, "errors": []}
 
 
 def could_not_kill(reason: str) -> str:

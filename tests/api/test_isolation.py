@@ -89,6 +89,7 @@ CASES: dict[Door, list[Case]] = {
     ("POST", "/v1/Task/Detail"): TASK,
     ("POST", "/v1/Task/Cancel"): TASK,
     ("POST", "/v1/Task/Kill"): TASK,
+    ("POST", "/v1/Task/InputOutputDelete"): TASK,
     ("POST", "/v1/Task/List"): [Case(json={}), Case(json={"limit": "100", "order": "ASC"})],
     ("GET", "/api/jobs"): [
         Case(),
