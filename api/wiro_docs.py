@@ -72,6 +72,12 @@ class Explored(Done):
     explore: list[dict[str, Any]]
 
 
+class Files(Done):
+    """Files and folders, each with all of Wiro's fields."""
+
+    list: list[dict[str, Any]]
+
+
 REFUSALS: Responses = {
     401: {"model": Refused, "description": "No key, an unknown one, or a wrong signature"},
     413: {"model": Refused, "description": "The body is too long"},

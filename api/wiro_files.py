@@ -21,7 +21,7 @@ from api.dependencies import Services, ServicesOf, WiroBody, WiroProject
 from api.errors import WiroRefusal
 from api.multipart import SentFile
 from api.uploads import FILE_MAX_BYTES, NotTaken
-from api.wiro_docs import form_body, json_body
+from api.wiro_docs import REFUSALS, Files, answers, form_body, json_body
 from models import files
 from models.errors import NotFound
 from models.file import File, FileKind
@@ -32,7 +32,7 @@ DELETED_MAX = 100
 _TOP = frozenset({"", "0"})
 _UUID = re.compile(r"[0-9a-fA-F-]{32,36}")
 
-router = APIRouter(prefix="/v1/File", tags=["Wiro"])
+router = APIRouter(prefix="/v1/File", tags=["Wiro"], responses=REFUSALS)
 
 _FOLDER_BODY = json_body({"name": "boats", "parentid": "0"})
 _LIST_BODY = json_body({"folderid": "0", "start": "0", "limit": "20"})
@@ -40,7 +40,7 @@ _DELETE_BODY = json_body({"id": "6bc392c93856dfce3a7d1b4261e15af3"})
 _UPLOAD_BODY = form_body({"file": {"type": "string", "format": "binary"}, "folderid": {"type": "string"}})
 
 
-@router.post("/FolderCreate", summary="Make a folder", openapi_extra=_FOLDER_BODY)
+@router.post("/FolderCreate", summary="Make a folder", responses=answers(Files), openapi_extra=_FOLDER_BODY)
 def create_folder(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
     """The folder `name`, in the folder `parentid` or at the top; one that is there already is it."""
     name = wiro_asking.text(body, "name")
@@ -52,7 +52,7 @@ def create_folder(project: WiroProject, body: WiroBody, services: ServicesOf) ->
     return _listed(services, [made])
 
 
-@router.post("/Upload", summary="Upload a file", openapi_extra=_UPLOAD_BODY)
+@router.post("/Upload", summary="Upload a file", responses=answers(Files), openapi_extra=_UPLOAD_BODY)
 def upload(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
     """Keep the part `file` of a form, in the folder `folderid` or at the top; 100 MB at most.
 
@@ -69,7 +69,7 @@ def upload(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONRe
     return _listed(services, added)
 
 
-@router.post("/List", summary="List files", openapi_extra=_LIST_BODY)
+@router.post("/List", summary="List files", responses=answers(Files), openapi_extra=_LIST_BODY)
 def list_files(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
     """What lies in the folder `folderid` (or `parentid`), or at the top: `limit` of it from `start` on.
 
@@ -90,7 +90,7 @@ def list_files(project: WiroProject, body: WiroBody, services: ServicesOf) -> JS
     return _listed(services, found)
 
 
-@router.post("/Delete", summary="Delete files", openapi_extra=_DELETE_BODY)
+@router.post("/Delete", summary="Delete files", responses=answers(Files), openapi_extra=_DELETE_BODY)
 def delete(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
     """Delete the file or folder `id`, or several; a folder goes with all that lies in it.
 

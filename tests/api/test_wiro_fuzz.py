@@ -7,13 +7,32 @@ tries thirty thousand.
 import json
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 STATUSES = {200, 401, 404, 413, 429}
+
+
+def a_picture() -> bytes:
+    content = BytesIO()
+    Image.new("RGB", (8, 8), "navy").save(content, "PNG")
+    return content.getvalue()
+
+
+def an_archive() -> bytes:
+    content = BytesIO()
+    with ZipFile(content, "w") as archive:
+        archive.writestr("boats/a.png", a_picture())
+        archive.writestr("../b.txt", "b")
+    return content.getvalue()
+
+
 SLUGS = ["flux-pro-1-1", "flux-pro-1.1", "flux-2-flex", "FLUX.1-Fill-dev"]
 
 # One client and one database for all examples: what one leaves behind, the next has to live with.
@@ -55,7 +74,10 @@ CONTENT_TYPES = st.sampled_from(
         "",
     ]
 )
-FILES = st.tuples(st.text(max_size=10), st.binary(max_size=40), CONTENT_TYPES)
+CONTENTS = st.binary(max_size=40) | st.sampled_from(
+    [a_picture(), an_archive(), an_archive()[:-9], a_picture()[:99]]
+)
+FILES = st.tuples(st.text(max_size=10) | st.sampled_from(["a.png", "a.zip"]), CONTENTS, CONTENT_TYPES)
 
 
 @pytest.fixture
@@ -69,11 +91,13 @@ def doors(app) -> list[str]:
 
 @pytest.fixture
 def known(client, hand) -> list[str]:
-    """What tasks are called that wait, have ended well, and have not."""
+    """What tasks are called that wait, have ended well, and have not; and a folder."""
     jobs = [hand.queue() for _ in range(3)]
     hand.succeed(jobs[1])
     hand.fail(jobs[2])
-    return [name for job in map(hand.look, jobs) for name in (str(job.id), str(job.uuid), job.socket_token)]
+    names = [name for job in map(hand.look, jobs) for name in (str(job.id), str(job.uuid), job.socket_token)]
+    [folder] = client.post("/v1/File/FolderCreate", json={"name": "boats"}).json()["list"]
+    return [*names, folder["id"]]
 
 
 def draw_path(data: st.DataObject, doors: list[str]) -> str:
@@ -106,7 +130,11 @@ def assert_is_told(answer: Any, statuses: set[int] = STATUSES) -> None:
 def test_any_json(client, doors, known, data, body):
     path = draw_path(data, doors)
     if isinstance(body, dict) and data.draw(st.booleans()):
-        body |= {data.draw(st.sampled_from(["taskid", "tasktoken"])): data.draw(st.sampled_from(known))}
+        # So that some of them are what a door can do.
+        body |= {
+            "prompt": "x",
+            data.draw(st.sampled_from(["taskid", "id"])): data.draw(st.sampled_from(known)),
+        }
 
     headers = {"Content-Type": data.draw(CONTENT_TYPES).encode()}
     answer = client.post(path, content=json.dumps(body), headers=headers)
@@ -127,7 +155,7 @@ def test_any_form(client, doors, data, fields):
 @given(data=st.data(), fields=FIELDS, files=st.lists(st.tuples(NAMES, FILES), min_size=1, max_size=3))
 @shared
 def test_any_form_with_files(client, doors, data, fields, files):
-    body = {encodable(name): encodable(value) for name, value in fields}
+    body = {"prompt": "x"} | {encodable(name): encodable(value) for name, value in fields}
     parts = [(name, (encodable(title), content, kind)) for name, (title, content, kind) in files]
 
     answer = client.post(draw_path(data, doors), data=body, files=parts)
