@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse
 import logs
 from api import (
     campaigns,
+    deliveries,
     errors,
     files,
     following,
@@ -24,6 +25,7 @@ from api import (
     socket,
     stops,
     uploading,
+    webhooks,
     wiro,
     wiro_files,
     wiro_tools,
@@ -51,6 +53,7 @@ TAGS = [
     {"name": "Jobs", "description": "One request to generate."},
     {"name": "Campaigns", "description": "Many jobs under one name."},
     {"name": "Project", "description": "Your own: limits, budget, and what is used of them."},
+    {"name": "Webhooks", "description": "Who is told of your jobs, and what became of it."},
     {"name": "Models", "description": "What can be generated, by whom, at what price."},
     {"name": "Files", "description": "The pictures."},
     {"name": "Health", "description": "Probes."},
@@ -91,6 +94,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         jobs,
         campaigns,
         projects,
+        webhooks,
+        deliveries,
         generators,
         health,
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from queue import Full, Queue
 from uuid import UUID
 
-from broker import Broker
+from broker import NOTIFY, Broker
 
 WAITING_MAX = 1000
 """Messages kept while Redis is silent.  Further ones are dropped: beat and the sweep do without."""
@@ -48,6 +48,10 @@ class Bell:
         if not self._is_rung.is_set():
             self._is_rung.set()
             self._put(self._ring)
+
+    def notify(self) -> None:
+        """A caller is owed something."""
+        self._put(lambda: self._broker.ring(NOTIFY))
 
     def revoke(self, uuids: Iterable[UUID], *, terminate: bool) -> None:
         """These jobs are not to run, or with `terminate` to stop running."""

@@ -8,7 +8,7 @@ commit then refuses.  What is said to the queue is said after that block.
 
 import logging
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -66,6 +66,7 @@ class Services:
         on_unknown: what becomes of a job whose answer was lost, for a caller who does not say.
         provider: one that is on, to read its ids with; nothing is asked of a vendor here.
         public_url: what callers see in front of our paths, without a final slash.
+        private_hosts: hosts that callers may name although they are private.
         listeners: places for requests that wait without a thread.
         sockets: places for open sockets.
         looks: threads that read for sockets.
@@ -84,6 +85,7 @@ class Services:
     on_unknown: OnUnknown
     provider: Callable[[str], Provider]
     public_url: str
+    private_hosts: Collection[str] = ()
     listeners: Listeners = field(default_factory=Listeners)
     sockets: Listeners = field(default_factory=lambda: Listeners(SOCKETS_MAX))
     looks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOOKS_MAX))
@@ -116,6 +118,7 @@ def connect(settings: Settings) -> Services:
         on_unknown=OnUnknown(settings.on_unknown),
         provider=lambda name: providers.load(name)(**settings.arguments_of(name)),
         public_url=settings.public_url.rstrip("/"),
+        private_hosts=settings.allow_private_urls,
     )
 
 

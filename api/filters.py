@@ -1,6 +1,9 @@
 """Which jobs are meant, as a caller says it and as it is asked of Postgres."""
 
+from collections.abc import Iterable
 from difflib import get_close_matches
+from enum import StrEnum
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -12,6 +15,8 @@ from catalogue import UnknownModel
 from models import queries
 from models.lifecycle import Outcome
 from models.queries import JobFilter
+
+Word = TypeVar("Word", bound=StrEnum)
 
 UNWANTED_ENDS = (Outcome.FAILED, Outcome.EXPIRED)
 """What is tried again unless other ends are named: who stopped a job wanted it stopped."""
@@ -79,6 +84,23 @@ def _known_provider(market: Market, name: str) -> str:
     near = get_close_matches(name, market.known)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(market.known)}."
     raise Problem(422, "unknown_provider", f"Provider {name!r} is unknown: {hint}", suggestions=near)
+
+
+def words(kind: type[Word], parameter: str, sent: Iterable[str] | None) -> tuple[Word, ...] | None:
+    """The words of `?status=a,b&status=c`; None when there are none.
+
+    Raises:
+        Problem: one of them is none of ours.
+    """
+    try:
+        return tuple(kind(word) for word in parted(sent)) or None
+    except ValueError as exc:
+        raise invalid(parameter, f"takes {', '.join(kind)}") from exc
+
+
+def parted(sent: Iterable[str] | None) -> list[str]:
+    """What stands between the commas."""
+    return [word.strip() for part in sent or () for word in part.split(",") if word.strip()]
 
 
 def id_after(cursor: str) -> int:

@@ -1,8 +1,7 @@
 """The native API's jobs: list, show, stop, resolve."""
 
-from collections.abc import Callable, Iterable
-from enum import StrEnum
-from typing import Annotated, TypeVar
+from collections.abc import Callable
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -13,7 +12,7 @@ from api import patience, preferring, resolving, stopping
 from api.dependencies import GuardedRoute, NativeProject, Services, ServicesOf, UncountedNativeProject
 from api.details import NO_JOB, detail, job_or_refusal, no_job
 from api.errors import Problem
-from api.filters import campaign_id_of, id_after, invalid, slug_of
+from api.filters import campaign_id_of, id_after, parted, slug_of, words
 from api.native_shapes import at_stake_usd, job_answer, outputs_of
 from api.preferring import APPLIED, Prefer
 from api.resolving import CannotAdopt, NotHeld
@@ -38,7 +37,6 @@ from models.queries import JobFilter
 PAGE_MAX = 500
 WAIT_MAX_S = 10.0
 
-Word = TypeVar("Word", bound=StrEnum)
 WaitS = Annotated[
     float,
     Query(alias="wait_s", ge=0, description=f"Seconds to wait for it to stop, at most {WAIT_MAX_S:.0f}."),
@@ -87,7 +85,7 @@ def list_jobs(
 ) -> JobPage:
     """Jobs, newest first.  Pages do not shift while new jobs arrive."""
     before_id = None if cursor is None else id_after(cursor)
-    status_words, outcome_words = _words(Status, "status", statuses), _words(Outcome, "outcome", outcomes)
+    status_words, outcome_words = words(Status, "status", statuses), words(Outcome, "outcome", outcomes)
     with services.database.transaction() as session:
         campaign_id = None if campaign is None else campaign_id_of(session, project.id, campaign)
         wanted = JobFilter(
@@ -98,8 +96,8 @@ def list_jobs(
             held,
             model_slug=None if model is None else slug_of(session, services.market, project.id, model),
             created_before=created_before,
-            error_codes=tuple(_parted(error_codes)) or None,
-            tags=tuple(_parted(tags)) or None,
+            error_codes=tuple(parted(error_codes)) or None,
+            tags=tuple(parted(tags)) or None,
         )
         # One more than asked for tells whether there is another page.
         found = queries.list_jobs(session, project.id, wanted, limit + 1)
@@ -110,19 +108,6 @@ def list_jobs(
         jobs=[job_answer(services, job, around[job.id]) for job in page],
         next_cursor=None if is_last else str(page[-1].id),
     )
-
-
-def _words(kind: type[Word], parameter: str, sent: Iterable[str] | None) -> tuple[Word, ...] | None:
-    """The words of `?status=a,b&status=c`; None when there are none."""
-    try:
-        return tuple(kind(word) for word in _parted(sent)) or None
-    except ValueError as exc:
-        raise invalid(parameter, f"takes {', '.join(kind)}") from exc
-
-
-def _parted(sent: Iterable[str] | None) -> list[str]:
-    """What stands between the commas."""
-    return [word.strip() for part in sent or () for word in part.split(",") if word.strip()]
 
 
 @router.get("/{job_name}", summary="Show a job", responses=NO_JOB)

@@ -7,8 +7,10 @@ from datetime import timedelta
 from api import inputs, sources
 from api.dependencies import Services
 from api.market import Order
+from api.receivers import is_private
 from api.schemas import NewJobBody
 from api.sources import Source
+from catalogue import InvalidInput, Problem, ProblemKind
 from models.lifecycle import OnUnknown, Route
 from models.transitions import NewJob
 
@@ -55,8 +57,21 @@ def _span(seconds: float | None) -> timedelta | None:
 
 def job_of(services: Services, project_id: int, wanted: NewJobBody) -> NewJob:
     """The job that a caller of the native API asks for; raises what `new_job` does."""
+    _refuse_private(services, wanted)
     job = new_job(services, project_id, wanted.model, wanted.parameters, terms_of(wanted))
-    return replace(job, priority=wanted.priority, tags=tuple(wanted.tags) or None)
+    return replace(
+        job,
+        priority=wanted.priority,
+        tags=tuple(wanted.tags) or None,
+        webhook_url=wanted.webhook_url,
+        webhook_events=None if wanted.webhook_events is None else tuple(wanted.webhook_events),
+    )
+
+
+def _refuse_private(services: Services, wanted: NewJobBody) -> None:
+    if wanted.webhook_url is not None and is_private(wanted.webhook_url, services.private_hosts):
+        allowed = "an address on the public internet"
+        raise InvalidInput(wanted.model, [Problem("webhook_url", ProblemKind.TYPE, "a private one", allowed)])
 
 
 def new_job(

@@ -8,7 +8,8 @@ from fastapi import APIRouter
 from api.dependencies import GuardedRoute, NativeProject, ServicesOf
 from api.schemas import ProblemAnswer, ProjectAnswer
 from api.standing import notice_of_project, standing
-from models import closures, queries, usage
+from api.webhook_schemas import SecretAnswer
+from models import closures, queries, usage, webhooks
 
 router = APIRouter(
     route_class=GuardedRoute,
@@ -39,3 +40,10 @@ def show(caller: NativeProject, services: ServicesOf) -> ProjectAnswer:
         keep_outputs_days=project.keep_outputs_days,
         created_at=project.created_at,
     )
+
+
+@router.get("/webhook-secret", summary="Show your webhook secret")
+def webhook_secret(project: NativeProject, services: ServicesOf) -> SecretAnswer:
+    """What is sent to the `webhook_url` of single jobs is signed with; made when it is first asked for."""
+    with services.database.transaction() as session:
+        return SecretAnswer(secret=webhooks.secret_of_project(session, project.id))

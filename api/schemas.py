@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from api.receivers import Events, ReceiverUrl
 from catalogue import RetryTerms
 from models import money
 from models.allowances import IN_FLIGHT_MAX, WEIGHT_MAX, Allowance
@@ -39,6 +40,7 @@ from models.lifecycle import (
     Status,
     StopOutcome,
 )
+from models.webhook import Notice
 
 ROWS_MAX = 1000
 PROVIDERS_MAX = 20
@@ -163,6 +165,15 @@ class NewJobBody(Asked):
         Field(description="Its own policy about another attempt, over its model's.", examples=[None]),
     ] = None
     tags: Annotated[Tags, Field(description="Words of yours, to find it by.")] = []
+    webhook_url: Annotated[
+        ReceiverUrl | None,
+        Field(
+            description="Told when this job ends or is held, beside the project's webhooks; signed with the "
+            "secret at /api/project/webhook-secret.",
+            examples=[None],
+        ),
+    ] = None
+    webhook_events: Events = None
 
     @field_validator("start_within_s")
     @classmethod
@@ -182,6 +193,13 @@ class NewJobBody(Asked):
         if len(set(providers)) < len(providers):
             raise ValueError("takes each provider once")
         return providers
+
+    @field_validator("webhook_events")
+    @classmethod
+    def _tell_somebody(cls, events: list[Notice] | None, told: ValidationInfo) -> list[Notice] | None:
+        if events is not None and "webhook_url" in told.data and told.data["webhook_url"] is None:
+            raise ValueError("goes with webhook_url")
+        return events
 
     @property
     def wanted_providers(self) -> tuple[str, ...] | None:

@@ -201,6 +201,14 @@ _OWED_AGAIN: dict[str, Any] = {
 }
 
 
+def may_be_sent(session: Session, one: Delivery) -> bool:
+    """Whether its webhook, if it is of one, is there and enabled."""
+    if one.webhook_id is None:
+        return True
+    webhook = session.get_one(Webhook, one.webhook_id)
+    return webhook.disabled_at is None and webhook.deleted_at is None
+
+
 def replay(session: Session, delivery_id: int) -> None:
     """It is sent again at once, under the id it had, whatever became of it; its tries are counted anew."""
     session.execute(

@@ -2,8 +2,9 @@
 
 import base64
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Interval, func, select, type_coerce, update
@@ -48,6 +49,23 @@ def of_project(session: Session, project_id: int) -> Sequence[Webhook]:
 def find(session: Session, project_id: int, uuid: UUID) -> Webhook | None:
     """A project's receiver."""
     return session.scalars(select(Webhook).where(_is_of(project_id), Webhook.uuid == uuid)).one_or_none()
+
+
+def names(session: Session, project_id: int) -> dict[int, UUID]:
+    """What callers know all receivers by that a project has or had, by their numbers."""
+    rows = session.execute(select(Webhook.id, Webhook.uuid).where(Webhook.project_id == project_id))
+    return {row.id: row.uuid for row in rows}
+
+
+def change(session: Session, webhook_id: int, said: Mapping[str, Any]) -> None:
+    """Its URL or its events become these; what it is owed goes to where it is now."""
+    session.execute(update(Webhook).where(Webhook.id == webhook_id).values(**said))
+    if "url" in said:
+        session.execute(
+            update(Delivery)
+            .where(Delivery.webhook_id == webhook_id, Delivery.state == DeliveryState.OWED)
+            .values(url=said["url"])
+        )
 
 
 def _is_of(project_id: int) -> ColumnElement[bool]:

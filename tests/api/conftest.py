@@ -47,6 +47,7 @@ class SilentBell:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.jobs_at_ring: list[int] = []
+        self.notified = 0
         self.revoked: list[tuple[tuple[UUID, ...], bool]] = []
 
     def start(self) -> None: ...
@@ -56,6 +57,9 @@ class SilentBell:
     def ring(self) -> None:
         with self._database.transaction() as session:
             self.jobs_at_ring.append(session.query(Job).count())
+
+    def notify(self) -> None:
+        self.notified += 1
 
     def revoke(self, uuids, *, terminate) -> None:
         self.revoked.append((tuple(uuids), terminate))

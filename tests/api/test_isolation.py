@@ -20,9 +20,11 @@ from sqlalchemy import text
 
 from api import stopping
 from api.authentication import signature
-from models import files
+from models import deliveries, files, webhooks
 from models.campaign import Campaign
+from models.deliveries import DeliveryFilter
 from models.file import File, FileKind
+from models.webhook import Webhook
 
 MODEL = "black-forest-labs/flux-pro-1-1"
 SECRET = "tangerine"
@@ -162,6 +164,25 @@ CASES: dict[Door, list[Case]] = {
     ("POST", "/api/files"): [Case(form={}, params={"folder": "<folder>"}), Case(form={}, is_making=True)],
     ("GET", "/api/files/{uuid}"): [Case(path="/api/files/<it>", of=("file", "folder"))],
     ("DELETE", "/api/files/{uuid}"): [Case(path="/api/files/<it>", of=("file", "folder"))],
+    ("GET", "/api/project/webhook-secret"): [Case(is_making=True)],
+    ("GET", "/api/webhooks"): [Case()],
+    ("POST", "/api/webhooks"): [Case(json={"url": "https://hook.example/in"}, is_making=True)],
+    ("GET", "/api/webhooks/{uuid}"): [Case(path="/api/webhooks/<webhook>")],
+    ("GET", "/api/webhooks/{uuid}/secret"): [Case(path="/api/webhooks/<webhook>/secret")],
+    ("PATCH", "/api/webhooks/{uuid}"): [
+        Case(path="/api/webhooks/<webhook>", json={"url": "https://his.example/"})
+    ],
+    ("POST", "/api/webhooks/{uuid}/enable"): [Case(path="/api/webhooks/<webhook>/enable")],
+    ("POST", "/api/webhooks/{uuid}/test"): [Case(path="/api/webhooks/<webhook>/test")],
+    ("POST", "/api/webhooks/{uuid}/replay"): [Case(path="/api/webhooks/<webhook>/replay", json={})],
+    ("DELETE", "/api/webhooks/{uuid}"): [Case(path="/api/webhooks/<webhook>")],
+    ("GET", "/api/deliveries"): [
+        Case(),
+        Case(params={"webhook": "<webhook>"}),
+        Case(params={"job": "<it>"}, of=ENDED),
+    ],
+    ("GET", "/api/deliveries/{uuid}"): [Case(path="/api/deliveries/<delivery>")],
+    ("POST", "/api/deliveries/{uuid}/replay"): [Case(path="/api/deliveries/<delivery>/replay")],
 }
 ALL_CASES = [(door, case) for door, cases in CASES.items() for case in cases]
 
@@ -186,15 +207,22 @@ class Ours:
         key = f"key-{uuid4()}"
         with self._database.transaction() as session:
             campaign = Campaign(project_id=self._project_id, name=campaign_name)
-            session.add(campaign)
+            webhook = Webhook(
+                project_id=self._project_id, url=f"https://{SECRET}.example/in", secret=webhooks.new_secret()
+            )
+            session.add_all([campaign, webhook])
             session.flush()
             session.refresh(campaign)
+            session.refresh(webhook)
         asked = {"parameters": {"prompt": SECRET}, "tags": (SECRET,)}
         job = self._hand.queue(**asked, campaign_id=campaign.id, custom_id="row-1")
         ended, failed, held = self._hand.queue(**asked), self._hand.queue(**asked), self._hand.queue(**asked)
         self._hand.succeed(ended)
         self._hand.fail(failed, f"refused {SECRET}")
         self._hand.hold(held)
+        with self._database.transaction() as session:
+            of_webhook = DeliveryFilter(webhook_id=webhook.id)
+            [delivery] = deliveries.listed(session, self._project_id, of_webhook, 1)
         return {
             **self._named("job", job),
             **self._named("ended", ended),
@@ -206,6 +234,8 @@ class Ours:
             "campaign": str(campaign.uuid),
             "campaign_name": campaign_name,
             "custom_id": "row-1",
+            "webhook": str(webhook.uuid),
+            "delivery": str(delivery.uuid),
             "project": str(self._project_id),
         }
 
@@ -245,7 +275,7 @@ class Ours:
             return "\n".join(self._rows(session))
 
     def _rows(self, session) -> Iterator[str]:
-        for table in ("jobs", "campaigns", "files", "webhooks"):
+        for table in ("jobs", "campaigns", "files", "webhooks", "deliveries"):
             rows = session.execute(
                 text(f"SELECT to_jsonb(t)::text FROM {table} t WHERE project_id = :ours ORDER BY id"),  # noqa: S608
                 {"ours": self._project_id},
