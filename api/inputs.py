@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from secrets import randbelow
+from urllib.parse import urlsplit
 
 from PIL import Image
 from pydantic import JsonValue
@@ -21,6 +22,7 @@ from catalogue import STORED, Holds, InvalidInput, ModelSpec, Problem, ProblemKi
 from catalogue.pictures import BYTES_MAX
 from models import files
 from models.file import File
+from providers import reach
 from storage import Storage, StorageError
 
 PIXELS_MAX = 64 * 1000 * 1000
@@ -74,7 +76,7 @@ def keep(
         InvalidInput: one is no picture; nothing was stored.
         storage.StorageError: it could not be kept.
     """
-    read = _read_all(services.storage, spec, parameters, sources)
+    read = _read_all(services, spec, parameters, sources)
     sent = [one for pictures in read.values() for one in pictures if isinstance(one, _Sent)]
     if not sent:
         return Kept(dict(parameters), ())
@@ -97,7 +99,7 @@ def look_at(
     Raises:
         InvalidInput: one is no picture.
     """
-    read = _read_all(services.storage, spec, parameters, sources)
+    read = _read_all(services, spec, parameters, sources)
     return {**parameters, **{name: [_by_content(one) for one in found] for name, found in read.items()}}
 
 
@@ -109,7 +111,7 @@ def _by_content(one: str | _Sent) -> JsonValue:
 
 
 def _read_all(
-    storage: Storage, spec: ModelSpec, parameters: Mapping[str, JsonValue], sources: Mapping[str, Source]
+    services: Services, spec: ModelSpec, parameters: Mapping[str, JsonValue], sources: Mapping[str, Source]
 ) -> dict[str, list[str | _Sent]]:
     """What each reference of each input means: an address as it is, or the picture that was sent.
 
@@ -123,7 +125,7 @@ def _read_all(
         if one.holds is not Holds.IMAGES or not isinstance(references, list):
             continue
         try:
-            read[one.name] = [_read(storage, one.name, str(reference), sources) for reference in references]
+            read[one.name] = [_read(services, one.name, str(reference), sources) for reference in references]
         except _NoPicture as exc:
             problems.append(Problem(one.name, ProblemKind.TYPE, sent=str(exc), allowed=one.allowed))
     if problems:
@@ -131,7 +133,7 @@ def _read_all(
     return read
 
 
-def _read(storage: Storage, name: str, reference: str, sources: Mapping[str, Source]) -> str | _Sent:
+def _read(services: Services, name: str, reference: str, sources: Mapping[str, Source]) -> str | _Sent:
     """A URL as it is, or the picture that was sent.
 
     Raises:
@@ -140,7 +142,7 @@ def _read(storage: Storage, name: str, reference: str, sources: Mapping[str, Sou
     if reference.startswith("data:"):
         return _checked(name, base64.b64decode(reference.partition(",")[2]))
     if not reference.startswith(STORED):
-        return reference
+        return _public(services, reference)
     source = sources.get(reference)
     if source is None:
         # Whoever could name a key might be shown another project's picture.
@@ -148,9 +150,19 @@ def _read(storage: Storage, name: str, reference: str, sources: Mapping[str, Sou
     if source.size_bytes > BYTES_MAX:
         raise _NoPicture(f"a file of {source.size_bytes:,} bytes")
     try:
-        return _checked(name, source.read(storage))
+        return _checked(name, source.read(services.storage))
     except Missing as exc:
         raise _NoPicture(str(exc)) from exc
+
+
+def _public(services: Services, url: str) -> str:
+    """A URL that may be asked for, as far as it can be seen here; its name is looked up by who fetches it."""
+    try:
+        trusted = reach.trusted_hosts("", services.private_hosts)
+        reach.refuse_private_literal(urlsplit(url).hostname or "", trusted)
+    except reach.PrivateAddress as exc:
+        raise _NoPicture("the address of a private machine") from exc
+    return url
 
 
 def _checked(name: str, content: bytes) -> _Sent:

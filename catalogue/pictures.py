@@ -70,7 +70,8 @@ def _is_address(text: str) -> bool:
         return False
     try:
         parts = urlsplit(text)
-        return bool(parts.hostname) and parts.port != 0
+        # A password in an address would be told to whoever is shown the job, and to vendors.
+        return bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
     except ValueError:  # a port of letters, a bracket left open
         return False
 

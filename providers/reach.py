@@ -9,6 +9,7 @@ address in between gains nothing.
 """
 
 import ipaddress
+import re
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -19,6 +20,10 @@ import httpx
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GIVEN_OUT = ipaddress.ip_network("2000::/3")  # https://www.iana.org/assignments/ipv6-address-space
+# Of https://www.iana.org/assignments/iana-ipv4-special-registry and its sister what some Pythons call global.
+_SPECIAL = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("3fff::/20"))
+_OF_OLD = re.compile(r"(?:0[xX][0-9a-fA-F]*|[0-9]+)(?:\.(?:0[xX][0-9a-fA-F]*|[0-9]+)){0,3}")
 
 
 class PrivateAddress(httpcore.ConnectError):
@@ -171,9 +176,18 @@ def _addresses(host: str, port: int) -> list[str]:
 
 
 def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address that is written out, in any way that whoever connects would understand; None of a name."""
     try:
         return ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
+        return _parse_as_of_old(text)
+
+
+def _parse_as_of_old(text: str) -> ipaddress.IPv4Address | None:
+    """`2130706433`, `0x7f.1` and `0177.0.0.1` are all 127.0.0.1 to the system's resolver."""
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(text)) if _OF_OLD.fullmatch(text) else None
+    except OSError:
         return None
 
 
@@ -186,5 +200,11 @@ def _is_public(text: str) -> bool:
         inside = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if address in _NAT64:
             inside = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+        # What is not of this kind is given to nobody, or to nobody outside, and leads who knows where.
+        if inside is None and address not in _GIVEN_OUT:
+            return False
         address = inside or address
-    return address.is_global and not address.is_multicast
+    is_special = address.is_multicast or any(
+        address in some for some in _SPECIAL if some.version == address.version
+    )
+    return address.is_global and not is_special

@@ -1,5 +1,6 @@
 """Pictures that come neither as a URL nor as base64: in all of Wiro's conventions, and by names of ours."""
 
+from dataclasses import replace
 from io import BytesIO
 from uuid import uuid4
 
@@ -173,6 +174,41 @@ def test_a_file_that_is_no_picture_is_refused(refused, content):
     told = refused(FILL, files=[file("inputImage", content), *words(prompt="x")])
 
     assert "bytes that are no picture" in told
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/a.png",
+        "http://localhost:8080/a.png",
+        "http://169.254.169.254/latest/meta-data",
+        "http://2852039166/a.png",
+        "http://0x7f.1/a.png",
+        "http://[::ffff:10.0.0.1]/a.png",
+    ],
+)
+def test_an_address_of_a_private_machine_is_refused_at_the_door(refused, client, url):
+    body = {"model": "black-forest-labs/flux-2-flex", "parameters": {"prompt": "x", "inputImage": url}}
+
+    assert "got the address of a private machine" in refused(FLEX, json=body["parameters"])
+    assert client.post("/api/jobs", json=body).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["file:///etc/passwd", "ftp://a.test/b.png", "gopher://a.test/", "https://user:secret@a.test/b.png"],
+)
+def test_what_is_no_plain_address_of_the_web_is_refused_at_the_door(refused, url):
+    assert "[inputImage] takes" in refused(FLEX, json={"prompt": "x", "inputImage": url})
+
+
+def test_a_private_host_that_was_named_is_taken(app, run):
+    services = app.state.services
+    app.state.services = replace(services, private_hosts=frozenset({"10.0.0.1"}))
+
+    assert run(FLEX, json={"prompt": "x", "inputImage": "http://10.0.0.1/a.png"}) == {
+        "inputImage": ["http://10.0.0.1/a.png"]
+    }
 
 
 def test_a_file_larger_than_a_picture_may_be_is_refused_unread(refused, monkeypatch):

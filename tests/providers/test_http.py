@@ -474,6 +474,64 @@ def test_a_redirect_to_a_private_address_is_not_followed(serve):
     assert visits == []
 
 
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "http://2852039166/latest/meta-data",
+        "http://[::ffff:169.254.169.254]/",
+        "http://0x7f.0.0.2/",
+        "file:///etc/passwd",
+        "ftp://files.example/0.png",
+        "//10.0.0.1/0.png",
+    ],
+)
+def test_a_redirect_leads_to_public_addresses_of_the_web_alone(serve, location):
+    outside = serve(lambda handler: say(handler, 302, b"", location=location))
+
+    with pytest.raises((MalformedResponse, Unavailable), match=r"private|protocol|scheme"):
+        wire(outside).download(outside + "/0.png")
+
+
+def test_a_picture_that_trickles_is_left(serve, monkeypatch):
+    monkeypatch.setattr(wire_module, "ANSWER_S", 0.3)
+    patience = threading.Event()
+
+    def answer(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n" + PNG)
+        with contextlib.suppress(OSError):
+            while not patience.wait(0.05):
+                handler.wfile.write(b"a")
+
+    watchdog = threading.Timer(10, patience.set)
+    watchdog.start()
+    acme = wire(url := serve(answer))
+    with pytest.raises((Unavailable, MalformedResponse)):
+        acme.download(url + "/0.png")
+
+    assert not patience.is_set()
+    patience.set()
+    watchdog.cancel()
+    watchdog.join()
+
+
+def test_a_picture_of_ten_gigabytes_is_left_at_the_limit(serve, monkeypatch):
+    monkeypatch.setattr(wire_module, "MOST_BYTES", 4_000_000)
+    written = []
+
+    def answer(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 10737418240\r\n\r\n")
+        with contextlib.suppress(OSError):
+            for _ in range(64):
+                handler.wfile.write(bytes(1_000_000))
+                written.append(1)
+
+    with pytest.raises(MalformedResponse, match="more than"):
+        wire(url := serve(answer)).download(url + "/0.png")
+
+    assert len(written) < 64
+
+
 def test_what_comes_with_a_redirect_is_not_read(serve):
     written = []
 

@@ -2,8 +2,10 @@
 
 import threading
 from dataclasses import replace
+from io import BytesIO
 
 import pytest
+from PIL import Image
 
 import catalogue
 from models import transitions
@@ -138,6 +140,8 @@ def test_a_job_with_a_ticket_needs_its_pictures_no_more(desk, web, order, pictur
 REFUSED = {
     404: "the address's picture answered HTTP 404: it is no longer there",
     b"<html>": "the address gave 6 bytes that are no picture: <html>",
+    b"<svg/>": "the address gave 6 bytes that are no picture: <svg/>",
+    b"GIF89a": "the address gave 6 bytes that are no picture: GIF89a",
     b"\x89PNG\r\n\x1a\n and no more": "neither PNG, JPEG nor WebP",
 }
 
@@ -163,6 +167,17 @@ def test_a_picture_that_was_cut_short_is_refused(desk, web, order, picture):
     desk.run(job_id, at="wiro")
 
     assert "cannot be decoded" in _failed(desk, job_id)[1]
+
+
+def test_a_small_file_that_unpacks_to_more_than_there_is_is_refused(desk, web, order):
+    bomb = BytesIO()
+    Image.new("1", (8001, 8000)).save(bomb, "PNG")
+    web.pages = {A: bomb.getvalue()}
+    job_id = order(A)
+
+    desk.run(job_id, at="wiro")
+
+    assert "pixels" in _failed(desk, job_id)[1]
 
 
 def test_a_picture_larger_than_we_take_is_refused(desk, web, order, picture, monkeypatch):
