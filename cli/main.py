@@ -16,7 +16,19 @@ try:
     import click
 
     import settings
-    from cli import admin, campaigns, doctor, jobs, logbook, offering, projects, retrying, simulate, stopping
+    from cli import (
+        admin,
+        campaigns,
+        doctor,
+        jobs,
+        logbook,
+        offering,
+        projects,
+        retrying,
+        simulate,
+        stopping,
+        webhooks,
+    )
     from cli.client import Connection, in_words
     from cli.errors import CommandFailed
     from client import DarkroomError
@@ -127,6 +139,7 @@ for command in (
     retrying.retry,
     jobs.resolve,
     campaigns.campaign,
+    webhooks.webhook,
     offering.models,
     offering.providers,
     doctor.doctor,

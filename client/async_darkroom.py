@@ -15,6 +15,7 @@ from client.documents import Model, ModelDetail, Output, Project, Provider, Retr
 from client.environment import read
 from client.jobs import AsyncJobs
 from client.requests import get, post
+from client.webhooks import AsyncWebhooks
 from client.wire import CONNECTIONS, AsyncWire, trusts_proxies
 
 TIMEOUT_S = 30.0
@@ -28,6 +29,7 @@ class AsyncDarkroom(AsyncJobs):
 
     Attributes:
         campaigns: what can be asked about campaigns.
+        webhooks: what can be asked about receivers of notifications.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class AsyncDarkroom(AsyncJobs):
     def _become(self, asker: Asker) -> None:
         self._asker = asker
         self.campaigns = AsyncCampaigns(asker, self)
+        self.webhooks = AsyncWebhooks(asker)
 
     def with_patience(self, patience_s: float) -> Self:
         """The same over the same connections, which goes on asking for so long; 0 asks once."""

@@ -33,6 +33,7 @@ from client.documents import (
 from client.environment import read
 from client.jobs import JobFilter
 from client.requests import JobName
+from client.webhooks import Webhooks
 from client.wire import CONNECTIONS, SyncWire, finish, stepped, trusts_proxies
 
 
@@ -41,6 +42,7 @@ class Darkroom:
 
     Attributes:
         campaigns: what can be asked about campaigns.
+        webhooks: what can be asked about receivers of notifications.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Darkroom:
         self._asker = asker
         self._async = AsyncDarkroom._over(asker)  # noqa: SLF001 - the same, over a wire that never suspends
         self.campaigns = Campaigns(self._async.campaigns)
+        self.webhooks = Webhooks(self._async.webhooks)
 
     def with_patience(self, patience_s: float) -> Self:
         """The same over the same connections, which goes on asking for so long; 0 asks once."""

@@ -363,7 +363,8 @@ class Terms(TypedDict, total=False):
     (`order`, `price`, `latency`).  `on_unknown`: what becomes of the job when the answer to a paid
     request is lost (`hold`, `fail`, `resend`).  `priority`: higher goes first.  `deadline_s`,
     `start_within_s`: it expires unless it has ended, or was sent to a provider, by then.  `retry`:
-    its own policy about another attempt.  `tags`: words of yours, to find it by.
+    its own policy about another attempt.  `tags`: words of yours, to find it by.  `webhook_url`: told when
+    it ends or is held, of `webhook_events` alone where they are named.
     """
 
     provider: str | None
@@ -375,6 +376,8 @@ class Terms(TypedDict, total=False):
     start_within_s: float | None
     retry: Mapping[str, JsonValue] | None
     tags: Sequence[str] | None
+    webhook_url: str | None
+    webhook_events: Sequence[str] | None
 
 
 class Row(Terms):

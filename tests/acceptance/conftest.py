@@ -1,5 +1,6 @@
 """Real worker processes to start, freeze and kill, over a real PostgreSQL and a real Redis."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -9,12 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
 import pytest
 from sqlalchemy import select
 
 import settings
 from broker import Broker, GenerateMessage, create_app
-from cli import children
+from cli import children, stack
+from cli.stack import RunningStack
 from models import queries, transitions
 from models.attempt import Attempt
 from models.job import Job
@@ -23,6 +27,8 @@ from models.session import Database
 from models.transitions import EnqueuedJob, NewJob
 
 MODEL = "black-forest-labs/flux-pro-1-1"
+DARKROOM = str(Path(sys.executable).with_name("darkroom"))
+READY = "Ctrl-C stops everything."
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -223,3 +229,94 @@ def town(
         process.kill()
         process.wait(timeout=10)
     database.dispose()
+
+
+@dataclass
+class House:
+    """A home and the `darkroom up` that runs on it."""
+
+    home: Path
+    eventually: Callable[..., None]
+    process: subprocess.Popen[str] | None = None
+    output: Path = Path()
+    called_in: Path | None = None
+
+    def up(self, *options: str, **environment: str) -> RunningStack:
+        """Start, and return when it says that it is up."""
+        self.output = self.home.with_suffix(".out")
+        with self.output.open("a+") as output:
+            already = self.output.read_text().count(READY)
+            self.process = subprocess.Popen(
+                [DARKROOM, "up", "--port", "0", "--flower-port", "0", "--home", str(self.home), *options],
+                env=settings.child_environment(**environment),
+                cwd=self.called_in,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self.eventually(lambda: self.output.read_text().count(READY) > already)
+        running = stack.read(self.home)
+        assert running is not None
+        return running
+
+    def pid(self, role: str) -> int | None:
+        """The pid of a child as it is now; None between two lives."""
+        running = stack.read(self.home)
+        assert running is not None
+        return next((child.pid for child in running.children if child.role == role), None)
+
+    def kill(self, role: str) -> None:
+        """Kill -9 of one child; returns when another is in its place."""
+        old = self.pid(role)
+        psutil.Process(old).kill()
+        self.eventually(lambda: self.pid(role) not in {None, old})
+
+    def stop(self) -> int:
+        """Ctrl-C; the exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=60)
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that belongs to this home, however it was started."""
+        mine = []
+        for process in psutil.process_iter():
+            try:
+                if str(self.home) in " ".join([*process.cmdline(), *process.environ().values()]):
+                    mine.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return mine
+
+    def client(self) -> httpx.Client:
+        """The native API with the first project's key."""
+        running = stack.read(self.home)
+        assert running is not None
+        kept = json.loads((self.home / "credentials.json").read_text())
+        bearer = f"Bearer {kept['api_key']}:{kept['api_secret']}"
+        return httpx.Client(base_url=str(running.api_url), headers={"Authorization": bearer}, timeout=30)
+
+    def submit(self, count: int, **demands: str) -> list[int]:
+        """The ids of new jobs."""
+        parameters = {"prompt": "a lighthouse", "aspectRatio": "1:1"}
+        parameters |= {f"sandbox.{name}": value for name, value in demands.items()}
+        body = {"model": "black-forest-labs/flux-pro-1-1", "parameters": parameters}
+        with self.client() as client:
+            return [client.post("/api/jobs", json=body).raise_for_status().json()["id"] for _ in range(count)]
+
+    def jobs(self, ids: list[int]) -> list[dict]:
+        """The jobs as they are now."""
+        with self.client() as client:
+            return [client.get(f"/api/jobs/{job_id}").raise_for_status().json() for job_id in ids]
+
+    def have_ended(self, ids: list[int]) -> bool:
+        """Whether all of them have an outcome."""
+        return all(job["outcome"] is not None for job in self.jobs(ids))
+
+
+@pytest.fixture
+def house(tmp_path: Path, eventually: Callable[..., None]) -> Iterator[House]:
+    built = House(tmp_path / "home", eventually)
+    yield built
+    for process in built.processes():
+        process.kill()

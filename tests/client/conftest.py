@@ -24,6 +24,7 @@ from sqlalchemy import make_url, select
 from api.app import create_app
 from client import AsyncDarkroom, Darkroom
 from client.campaigns import AsyncCampaigns
+from client.webhooks import AsyncWebhooks
 from models.job import Job
 from models.project import AuthMode, Project
 from models.worker import Worker
@@ -56,6 +57,8 @@ class PlayingBell:
 
     def ring(self):
         self.play()
+
+    def notify(self): ...
 
     def revoke(self, uuids, *, terminate): ...
 
@@ -270,7 +273,7 @@ class Driven:
         return self._driven(getattr(self._inner, name))
 
     def _driven(self, found):
-        if isinstance(found, AsyncDarkroom | AsyncCampaigns):
+        if isinstance(found, AsyncDarkroom | AsyncCampaigns | AsyncWebhooks):
             return Driven(found, self._runner)
         if inspect.isasyncgen(found):
             return self._iterated(found)
