@@ -18,7 +18,7 @@ from api.errors import WiroRefusal
 from api.market import NotExpressible, NotSold
 from api.names import job_called
 from api.ordering import new_job
-from api.wiro_docs import REFUSALS, CountedTasks, Started, Tasks, answers, json_body
+from api.wiro_docs import REFUSALS, CountedTasks, Done, Started, Tasks, answers, json_body
 from catalogue import InvalidInput, UnknownModel
 from models import files, queries, transitions
 from models.errors import NotFound
@@ -129,7 +129,12 @@ def kill(project: UncountedWiroProject, body: WiroBody, services: ServicesOf) ->
     return _stopped(services, stop.job_id)
 
 
-@router.post("/Task/InputOutputDelete", summary="Delete a task's files", openapi_extra=_TASK_BODY)
+@router.post(
+    "/Task/InputOutputDelete",
+    summary="Delete a task's files",
+    responses=answers(Done),
+    openapi_extra=_TASK_BODY,
+)
 def delete_files(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONResponse:
     """Delete the pictures of a task that has ended, and what came along with it; its record is kept.
 

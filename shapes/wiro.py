@@ -203,7 +203,8 @@ def task(job: Dossier, spec: ModelSpec | None, public_url: str) -> Shape:
 
 def model_number(slug: str) -> str:
     """Wiro numbers its models; ours have names, of which this is made: the same wherever Darkroom runs."""
-    return str(int.from_bytes(hashlib.sha256(slug.encode()).digest()[:4]))
+    # 31 bits: clients may keep it in the smallest whole number that their language has.
+    return str(int.from_bytes(hashlib.sha256(slug.encode()).digest()[:4]) >> 1)
 
 
 def file_url(public_url: str, stored: Output | StoredFile) -> str:

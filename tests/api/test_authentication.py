@@ -56,8 +56,10 @@ def test_a_key_project_may_sign_all_the_same_and_it_is_not_looked_at(ask):
     assert answer.json() == NO_TASK
 
 
-@pytest.mark.parametrize("nonce", ["1734513807", "1734513807123", "-5", "7"])
-def test_a_nonce_is_any_number(ask, nonce):
+@pytest.mark.parametrize(
+    "nonce", ["1734513807", "1734513807123", "-5", "7", "0", "0.5", "any text", "9" * 400]
+)
+def test_a_nonce_is_any_number_and_any_text(ask, nonce):
     assert ask(headers(nonce)).json() == NO_TASK
 
 
