@@ -9,12 +9,15 @@ JOBS ?= 5000
 SEED ?=
 REPORT ?= chaos-report.json
 
+# of `make fuzz`
+CASES ?= 20000
+
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo vendors up test test-fast chaos check compare format clean
+.PHONY: help install demo vendors up test test-fast chaos fuzz check compare format clean
 
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +43,9 @@ test-fast: $(INSTALLED) ## run the suite without the acceptance tests
 chaos: $(INSTALLED) ## break everything for MINUTES=15 while JOBS=5000 run, then compare the books (SEED=7 again)
 	$(BIN)/pytest -n 0 tests/acceptance/chaos --minutes $(MINUTES) --jobs $(JOBS) $(if $(SEED),--seed $(SEED)) \
 		--report $(REPORT) $(PYTEST_ARGS)
+
+fuzz: $(INSTALLED) ## send CASES=20000 requests made from the OpenAPI document, fitting and broken ones
+	$(BIN)/pytest -n 0 -s tests/api/test_openapi.py --cases $(CASES) $(PYTEST_ARGS)
 
 check: $(INSTALLED) ## format, lint, types, architecture and migrations
 	$(BIN)/ruff format --check .

@@ -32,6 +32,7 @@ from api import (
 )
 from api.body_limit import BodyLimit
 from api.dependencies import connect
+from api.openapi import DocumentedApi
 from settings import Settings, load
 
 FILES_MAX = 20_000
@@ -67,7 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings.BadSetting: a variable is missing or cannot be used.
     """
     settings = settings or load()
-    app = FastAPI(
+    app = DocumentedApi(
         title="Darkroom",
         description=DESCRIPTION,
         openapi_tags=TAGS,

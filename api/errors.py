@@ -28,6 +28,15 @@ from storage import StorageError
 
 WIRO_PREFIX = "/v1/"
 
+_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "body_timeout",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    503: "busy",
+}
+
 logger = logging.getLogger("darkroom.api")
 
 
@@ -154,9 +163,7 @@ async def _tell_http(request: Request, exc: Exception) -> Response:
     if _is_wiros(request) and exc.status_code in {404, 405}:
         # Wiro's whole API is POST; a wrong method is a wrong address there.
         return wiro_response(WiroRefusal((0, wiro_shapes.UNKNOWN_PATH), status=404))
-    code = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(
-        exc.status_code, "bad_request"
-    )
+    code = _CODES.get(exc.status_code, "bad_request")
     return _tell(request, Problem(exc.status_code, code, exc.detail), exc.headers)
 
 

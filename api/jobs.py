@@ -56,7 +56,11 @@ router = APIRouter(
 # --- list and show -----------------------------------------------------------------------------------
 
 
-@router.get("", summary="List jobs")
+@router.get(
+    "",
+    summary="List jobs",
+    responses={404: {"model": ProblemAnswer, "description": "campaign_not_found"}},
+)
 def list_jobs(
     project: NativeProject,
     services: ServicesOf,

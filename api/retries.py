@@ -83,7 +83,12 @@ def retry(
     return RetriedAnswer(is_new=made.is_new, job=answer)
 
 
-@router.post("/jobs/retry", tags=["Jobs"], summary="Try jobs again")
+@router.post(
+    "/jobs/retry",
+    tags=["Jobs"],
+    summary="Try jobs again",
+    responses={404: {"model": ProblemAnswer, "description": "campaign_not_found"}},
+)
 def retry_several(which: RetryJobsBody, project: NativeProject, services: ServicesOf) -> RetriedJobs:
     """Queue several jobs once more: those named, or those a filter finds that were not tried again yet.
 

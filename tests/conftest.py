@@ -63,6 +63,7 @@ _shapes: dict[str, str] = {}
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--kills 200` makes the comparison of books as long as one likes, `--minutes 15` the chaos."""
     parser.addoption("--kills", type=int, default=5, help="workers killed in tests/acceptance/test_money.py")
+    parser.addoption("--cases", type=int, help="requests of tests/api/test_openapi.py; a few of each door")
     chaos = parser.getgroup("chaos", "the long run of tests/acceptance/chaos")
     chaos.addoption("--minutes", type=float, help="how long everything goes wrong; without it, half of one")
     chaos.addoption("--jobs", type=int, default=5000, help="submitted meanwhile")

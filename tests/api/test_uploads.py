@@ -205,6 +205,7 @@ def test_a_file_of_more_than_is_taken_is_refused_and_not_kept(refused, left, mon
 
 def test_an_upload_may_be_longer_than_any_other_body(client, monkeypatch):
     monkeypatch.setattr(body_limit, "BODY_MAX_BYTES", 1000)
+    monkeypatch.setattr(body_limit, "SMALL_MAX_BYTES", 1000)
     monkeypatch.setattr(body_limit, "UPLOAD_MAX_BYTES", 3000)
     monkeypatch.setattr(multipart, "IN_MEMORY_BYTES", 500)
 
