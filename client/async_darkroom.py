@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Self, cast
 from urllib.parse import quote
 
 import httpx
 
-from client import downloads
 from client.asking import Asker, server_at
 from client.campaigns import AsyncCampaigns
-from client.documents import Model, ModelDetail, Output, Project, Provider, Retried
+from client.documents import Model, ModelDetail, Project, Provider, Retried
 from client.environment import read
+from client.files import AsyncFiles
 from client.jobs import AsyncJobs
 from client.requests import get, post
 from client.webhooks import AsyncWebhooks
@@ -22,7 +21,7 @@ TIMEOUT_S = 30.0
 PATIENCE_S = 30.0
 
 
-class AsyncDarkroom(AsyncJobs):
+class AsyncDarkroom(AsyncJobs, AsyncFiles):
     """One server and one project.
 
     Any number of tasks may use it at once; a task may be cancelled at any moment.
@@ -105,19 +104,6 @@ class AsyncDarkroom(AsyncJobs):
     async def close(self) -> None:
         """Close all connections."""
         await self._asker.wire.close()
-
-    # --- pictures --------------------------------------------------------------------------------
-
-    async def download(self, output: Output, path: Path | str) -> Path:
-        """Bring a picture to this machine, whole and checked; a file of that name is replaced.
-
-        Raises:
-            BadDownload: it is not what was stored.
-            OSError: it cannot be written.
-        """
-        wanted = Path(path)
-        await downloads.download(self._asker, output, wanted)
-        return wanted
 
     # --- what can be generated, and by whom --------------------------------------------------------
 

@@ -22,7 +22,8 @@ BATCH_BYTES_MAX = 16 * 1024 * 1024
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.25, 2.0
 _OUTCOMES = frozenset({"succeeded", "failed", "expired", "cancelled", "killed"})
 _Campaigns = list[Campaign]
-"""Said outside of the class, which has a method `list`."""
+_Rows = list[dict[str, object]]
+"""Both are said outside of the classes, which have a method `list`."""
 
 
 class Allowance(TypedDict, total=False):
@@ -79,15 +80,26 @@ class AsyncCampaigns:
         """
         added: Added = {"added": 0, "existing": 0, "jobs": [], "problems": []}
         sent = 0
-        for batch in _batches(rows):
-            read = [
-                {**row, "parameters": await pictures.sendable(self._asker, row["parameters"])}
-                for row in batch
-            ]
-            answer = await self._asker.document(post(campaign_path(campaign, "/jobs"), {"rows": read}))
+        async for batch in self._batches(rows):
+            answer = await self._asker.document(post(campaign_path(campaign, "/jobs"), {"rows": batch}))
             added = merging.added_together(added, answer, sent)
             sent += len(batch)
         return added
+
+    async def _batches(self, rows: Iterable[Row]) -> AsyncGenerator[_Rows]:
+        """The rows as they are sent, in pieces that one request carries."""
+        batch: _Rows = []
+        size_bytes = 0
+        for row in rows:
+            sendable = {**row, "parameters": await pictures.sendable(self._asker, row["parameters"])}
+            row_bytes = len(json.dumps(sendable))
+            if batch and (len(batch) == ROWS_MAX or size_bytes + row_bytes > BATCH_BYTES_MAX):
+                yield batch
+                batch, size_bytes = [], 0
+            batch.append(sendable)
+            size_bytes += row_bytes
+        if batch:
+            yield batch
 
     async def watch(
         self, campaign: CampaignName, *, timeout_s: float | None = None
@@ -220,18 +232,3 @@ def is_over(campaign: Campaign) -> bool:
 def _sendable(allowance: Allowance) -> dict[str, object]:
     """As JSON takes it: an amount is a text, because a number there is a float."""
     return {name: f"{value:f}" if isinstance(value, Decimal) else value for name, value in allowance.items()}
-
-
-def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """The rows in pieces that one request carries."""
-    batch: list[Row] = []
-    size_bytes = 0
-    for row in rows:
-        row_bytes = len(json.dumps(row, default=str))
-        if batch and (len(batch) == ROWS_MAX or size_bytes + row_bytes > BATCH_BYTES_MAX):
-            yield batch
-            batch, size_bytes = [], 0
-        batch.append(row)
-        size_bytes += row_bytes
-    if batch:
-        yield batch

@@ -15,6 +15,7 @@ from client.async_darkroom import PATIENCE_S, TIMEOUT_S, AsyncDarkroom
 from client.campaigns import Campaigns
 from client.documents import (
     Event,
+    File,
     Job,
     JobDetail,
     Model,
@@ -22,6 +23,7 @@ from client.documents import (
     Output,
     Project,
     Provider,
+    Quote,
     Resolved,
     Retried,
     RetriedJobs,
@@ -31,6 +33,7 @@ from client.documents import (
     Terms,
 )
 from client.environment import read
+from client.files import Content, FileName
 from client.jobs import JobFilter
 from client.requests import JobName
 from client.webhooks import Webhooks
@@ -143,6 +146,12 @@ class Darkroom:
             self._async.run(model, parameters, timeout_s=timeout_s, idempotency_key=idempotency_key, **terms)
         )
 
+    def dry_run(
+        self, model: str, parameters: Mapping[str, object] | None = None, **terms: Unpack[Terms]
+    ) -> Quote:
+        """What would become of a job: who fits, who does not and why, and at what price."""
+        return finish(self._async.dry_run(model, parameters, **terms))
+
     # --- following them ----------------------------------------------------------------------------
 
     def job(self, job: JobName) -> JobDetail:
@@ -214,11 +223,27 @@ class Darkroom:
         """Try many jobs again, each as a new one and once."""
         return finish(self._async.retry_many(jobs, where=where, even_if_paid=even_if_paid, dry_run=dry_run))
 
-    # --- pictures ------------------------------------------------------------------------------------
+    # --- files -----------------------------------------------------------------------------------------
 
-    def download(self, output: Output, path: Path | str) -> Path:
+    def upload(self, file: Content, *, name: str | None = None, folder: FileName | None = None) -> File:
+        """Keep a file on the server, of at most 100 MiB; each call keeps another one."""
+        return finish(self._async.upload(file, name=name, folder=folder))
+
+    def files(self, *, folder: FileName | None = None) -> Iterator[File]:
+        """What lies in a folder, newest first, page by page."""
+        return stepped(self._async.files(folder=folder))
+
+    def file(self, file: FileName) -> File:
+        """A file or folder as it is now."""
+        return finish(self._async.file(file))
+
+    def delete_file(self, file: FileName) -> None:
+        """Delete a file, or a folder with all that lies in it; jobs that were given one have a copy."""
+        finish(self._async.delete_file(file))
+
+    def download(self, stored: Output | File, path: Path | str) -> Path:
         """Bring a picture to this machine, whole and checked; a file of that name is replaced."""
-        return finish(self._async.download(output, path))
+        return finish(self._async.download(stored, path))
 
     # --- what can be generated, and by whom ------------------------------------------------------------
 

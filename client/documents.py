@@ -91,6 +91,7 @@ class Job(TypedDict):
     excluded: dict[str, str]
     notice: str | None
     priority: int
+    tags: list[str]
     start_by_at: str | None
     deadline_at: str | None
     retry: dict[str, JsonValue] | None
@@ -115,6 +116,35 @@ class JobDetail(Job):
     queue: Queue | None
     attempts: list[Attempt]
     outputs: list[Output]
+
+
+class QuotedOffer(TypedDict):
+    """One way to buy a job; `why_not` says why it does not fit, `obstacle` what is in its way."""
+
+    provider: str
+    remote_id: str
+    fits: bool
+    why_not: str | None
+    price_usd: str | None
+    rank: int | None
+    obstacle: str | None
+
+
+class Quote(TypedDict):
+    """What would become of a job now.  `goes_to` is None when all offers have an obstacle."""
+
+    model: str
+    parameters: dict[str, JsonValue]
+    providers: list[str] | None
+    route: str
+    on_unknown: str
+    priority: int
+    tags: list[str]
+    first_choice: str
+    goes_to: str | None
+    offers: list[QuotedOffer]
+    obstacles: list[str]
+    notice: str | None
 
 
 class Event(TypedDict):
@@ -386,6 +416,24 @@ class Row(Terms):
     custom_id: str
     model: str
     parameters: Mapping[str, object]
+
+
+class File(TypedDict):
+    """A file or folder of the project.  Whoever has a file's `url` can read it.
+
+    Jobs call it by its `reference`.  Of a folder, `url`, `reference` and `sha256` are None.
+    """
+
+    id: str
+    kind: str
+    name: str
+    folder: str | None
+    content_type: str
+    size_bytes: int
+    sha256: str | None
+    url: str | None
+    reference: str | None
+    created_at: str
 
 
 class Problem(TypedDict):

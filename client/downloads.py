@@ -1,36 +1,45 @@
-"""Bringing an output to this machine: whole, as it was stored, and only then under its name."""
+"""Bringing a file to this machine: whole, as it was stored, and only then under its name."""
 
 import hashlib
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 from client.asking import Asker, Patience
-from client.documents import Output
 from client.errors import BadDownload, DarkroomError
 
 _PARTIAL = 206
 
 
-async def download(asker: Asker, output: Output, wanted: Path) -> None:
-    """Put the picture there, replacing what had its name; a cut one is gone on with where it was.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A stored file; `sha256` is of its bytes, hex."""
+
+    url: str
+    size_bytes: int
+    sha256: str
+
+
+async def download(asker: Asker, wanted: Wanted, path: Path) -> None:
+    """Put the file there, replacing what had its name; a cut one is gone on with where it was.
 
     Raises:
         BadDownload: it is not what was stored.
         DarkroomError: it cannot be fetched.
         OSError: it cannot be written.
     """
-    part = _Part(wanted)
+    part = _Part(path)
     try:
-        await _fill(asker, output, part)
-        if not part.is_whole(output):
-            raise BadDownload(output["url"])
+        await _fill(asker, wanted, part)
+        if not part.is_whole(wanted):
+            raise BadDownload(wanted.url)
         await asker.wire.aside(part.keep)
     finally:
         part.drop()
 
 
-async def _fill(asker: Asker, output: Output, part: "_Part") -> None:
+async def _fill(asker: Asker, wanted: Wanted, part: "_Part") -> None:
     patience, tag = Patience(asker.wire, asker.patience_s), None
     while True:
         try:
@@ -38,15 +47,15 @@ async def _fill(asker: Asker, output: Output, part: "_Part") -> None:
             headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
             if part.size_bytes and tag:
                 headers |= {"Range": f"bytes={part.size_bytes}-", "If-Range": tag}
-            async with asker.open_address(output["url"], headers) as opened:
+            async with asker.open_address(wanted.url, headers) as opened:
                 tag = opened.response.headers.get("etag")
                 if opened.response.status_code != _PARTIAL:
                     part.begin_again()
                 async for block in opened.blocks:
                     patience.begin()
                     await asker.wire.aside(partial(part.add, block))
-                    if part.size_bytes > output["size_bytes"]:
-                        raise BadDownload(output["url"])
+                    if part.size_bytes > wanted.size_bytes:
+                        raise BadDownload(wanted.url)
             return
         except DarkroomError as trouble:
             await patience.bear(trouble, may_repeat=True)
@@ -73,8 +82,8 @@ class _Part:
         self._digest = hashlib.sha256()
         self.size_bytes = 0
 
-    def is_whole(self, output: Output) -> bool:
-        return self._digest.hexdigest() == output["sha256"]
+    def is_whole(self, wanted: Wanted) -> bool:
+        return self._digest.hexdigest() == wanted.sha256
 
     def keep(self) -> None:
         """Give it its name."""

@@ -12,6 +12,7 @@ from client.documents import (
     Job,
     JobDetail,
     Output,
+    Quote,
     Resolved,
     RetriedJobs,
     RetryAnswer,
@@ -106,6 +107,19 @@ class AsyncJobs:
             raise JobFailed(job)
         return job
 
+    async def dry_run(
+        self, model: str, parameters: Mapping[str, object] | None = None, **terms: Unpack[Terms]
+    ) -> Quote:
+        """What would become of a job: who fits, who does not and why, and at what price.
+
+        Nothing is queued and nothing is promised.
+        """
+        wanted = await self._wanted(model, parameters, terms)
+        quote: Quote = await self._asker.document(
+            Request("POST", "/api/jobs", params={"dry_run": "true"}, json=wanted)
+        )
+        return quote
+
     async def _wanted(
         self, model: str, parameters: Mapping[str, object] | None, terms: Terms
     ) -> dict[str, object]:
@@ -147,7 +161,8 @@ class AsyncJobs:
 
     async def outputs(self, job: JobName) -> list[Output]:
         """The job's pictures; none while it has not ended."""
-        return (await self.job(job))["outputs"]
+        found: list[Output] = (await self._asker.document(get(job_path(job, "/outputs"))))["outputs"]
+        return found
 
     async def jobs(self, *, limit: int | None = None, **which: Unpack[JobFilter]) -> AsyncGenerator[Job]:
         """The project's jobs, newest first, page by page.

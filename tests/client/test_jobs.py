@@ -36,6 +36,14 @@ def test_each_submit_is_a_job_of_its_own_but_for_those_of_one_key(darkroom):
     assert mine["id"] == again["id"]
 
 
+def test_a_dry_run_says_who_fits_and_queues_nothing(darkroom, all_vendors):
+    quote = darkroom.dry_run(MODEL, {"prompt": "a boat " * 500}, route="price")
+
+    assert quote["first_choice"] in {"bfl", "wiro", "vtrix"}
+    assert [offer["provider"] for offer in quote["offers"] if offer["why_not"]] == ["runware", "sandbox"]
+    assert list(darkroom.jobs()) == []
+
+
 def test_what_the_server_refuses_says_what_is_wrong(darkroom):
     with pytest.raises(Refused) as refused:
         darkroom.submit(MODEL, {**PROMPT, "seed": "many", "aspectRatio": "round"})

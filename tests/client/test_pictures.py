@@ -6,6 +6,10 @@ import httpx
 import pytest
 from PIL import Image
 
+import client.files
+import client.pictures
+from client import NotFound
+
 FLEX = "black-forest-labs/flux-2-flex"
 
 
@@ -38,6 +42,29 @@ def test_several_go_beside_those_of_others(darkroom, picture):
 
     first, second, third = job["parameters"]["inputImage"]
     assert first == third != second == "https://pictures.example/cat.png"
+
+
+def test_what_is_too_much_for_one_request_is_uploaded_first(darkroom, picture, monkeypatch):
+    monkeypatch.setattr(client.pictures, "ALONG_BYTES_MAX", 2 * picture.stat().st_size - 1)
+
+    job = darkroom.submit(FLEX, {"prompt": "x", "inputImage": [picture, picture]})
+
+    shown = [httpx.get(url, trust_env=False).content for url in job["parameters"]["inputImage"]]
+    assert shown == [picture.read_bytes()] * 2
+    assert [file["kind"] for file in darkroom.files()].count("upload") == 1
+
+
+def test_a_file_is_kept_listed_fetched_named_by_a_job_and_deleted(darkroom, picture, tmp_path, monkeypatch):
+    monkeypatch.setattr(client.files, "PAGE", 1)
+    mine, other = darkroom.upload(picture), darkroom.upload(b"words", name="words.txt")
+
+    assert [file["name"] for file in darkroom.files()] == ["words.txt", "cat.png"]
+    assert darkroom.file(mine["id"]) == mine
+    assert darkroom.download(mine, tmp_path / "mine.png").read_bytes() == picture.read_bytes()
+    darkroom.submit(FLEX, {"prompt": "x", "inputImage": mine["reference"]})
+    darkroom.delete_file(other)
+    with pytest.raises(NotFound):
+        darkroom.file(other)
 
 
 def test_rows_of_a_campaign_have_pictures_too(darkroom, picture):

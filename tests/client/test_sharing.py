@@ -8,6 +8,7 @@ import pytest
 
 from client import AsyncDarkroom, Darkroom
 from client.campaigns import AsyncCampaigns, Campaigns
+from client.webhooks import AsyncWebhooks, Webhooks
 
 MODEL = "black-forest-labs/flux-pro-1-1"
 PROMPT = {"prompt": "a boat"}
@@ -79,7 +80,10 @@ def whole_surface(kind):
     return {name: found for one in reversed(kind.__mro__) for name, found in surface(one).items()}
 
 
-@pytest.mark.parametrize(("plain", "other"), [(Darkroom, AsyncDarkroom), (Campaigns, AsyncCampaigns)])
+@pytest.mark.parametrize(
+    ("plain", "other"),
+    [(Darkroom, AsyncDarkroom), (Campaigns, AsyncCampaigns), (Webhooks, AsyncWebhooks)],
+)
 def test_both_have_the_same_methods_with_the_same_arguments(plain, other):
     one, another = whole_surface(plain), whole_surface(other)
 
