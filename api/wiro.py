@@ -18,7 +18,7 @@ from api.errors import WiroRefusal
 from api.market import NotExpressible, NotSold
 from api.names import job_called
 from api.ordering import new_job
-from api.wiro_docs import REFUSALS, CountedTasks, Done, Started, Tasks, answers, json_body
+from api.wiro_docs import REFUSALS, CountedTasks, Done, Started, Tasks, answers, any_body
 from catalogue import InvalidInput, UnknownModel
 from models import files, queries, transitions
 from models.errors import NotFound
@@ -37,11 +37,11 @@ router = APIRouter(prefix="/v1", tags=["Wiro"], responses=REFUSALS)
 logger = logging.getLogger("darkroom.api")
 
 
-_RUN_BODY = json_body(
+_RUN_BODY = any_body(
     {"prompt": "A paper boat in a puddle after the rain.", "aspectRatio": "16:9", "seed": "42"}
 )
-_TASK_BODY = json_body({"taskid": "2221"})
-_LIST_BODY = json_body({"type": "model", "sort": "id", "order": "DESC", "start": "0", "limit": "20"})
+_TASK_BODY = any_body({"taskid": "2221"})
+_LIST_BODY = any_body({"type": "model", "sort": "id", "order": "DESC", "start": "0", "limit": "20"})
 
 _SORTS = ("id", "time", "createtime")
 """All of them the same here: numbers are given in the order of creation."""

@@ -87,16 +87,18 @@ REFUSALS: Responses = {
 """What every door may say; all else that is wrong is said with 200."""
 
 
+_KINDS = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded")
+
+
 def answers(model: type[Done]) -> Responses:
     """A door's answer: done as this model has it, or refused."""
     return {200: {"model": model | Refused, "description": "Done, or refused with `result` false"}}
 
 
-def json_body(example: Mapping[str, object]) -> dict[str, Any]:
-    """A body that is a JSON object, with what may be in it."""
-    return {
-        "requestBody": {"content": {"application/json": {"schema": {"type": "object"}, "example": example}}}
-    }
+def any_body(example: Mapping[str, object]) -> dict[str, Any]:
+    """A body of named values, as JSON or as either kind of form, with what may be in it."""
+    shown = {"schema": {"type": "object"}, "example": example}
+    return {"requestBody": {"content": dict.fromkeys(_KINDS, shown)}}
 
 
 def form_body(properties: Mapping[str, object]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from api.dependencies import Services, ServicesOf, WiroBody, WiroProject
 from api.errors import WiroRefusal
 from api.multipart import SentFile
 from api.uploads import FILE_MAX_BYTES, NotTaken
-from api.wiro_docs import REFUSALS, Files, answers, form_body, json_body
+from api.wiro_docs import REFUSALS, Files, answers, any_body, form_body
 from models import files
 from models.errors import NotFound
 from models.file import File, FileKind
@@ -34,9 +34,9 @@ _UUID = re.compile(r"[0-9a-fA-F-]{32,36}")
 
 router = APIRouter(prefix="/v1/File", tags=["Wiro"], responses=REFUSALS)
 
-_FOLDER_BODY = json_body({"name": "boats", "parentid": "0"})
-_LIST_BODY = json_body({"folderid": "0", "start": "0", "limit": "20"})
-_DELETE_BODY = json_body({"id": "6bc392c93856dfce3a7d1b4261e15af3"})
+_FOLDER_BODY = any_body({"name": "boats", "parentid": "0"})
+_LIST_BODY = any_body({"folderid": "0", "start": "0", "limit": "20"})
+_DELETE_BODY = any_body({"id": "6bc392c93856dfce3a7d1b4261e15af3"})
 _UPLOAD_BODY = form_body({"file": {"type": "string", "format": "binary"}, "folderid": {"type": "string"}})
 
 

@@ -16,7 +16,7 @@ from api.dependencies import ServicesOf, WiroBody, WiroProject
 from api.errors import WiroRefusal
 from api.market import Market
 from api.tool_shapes import Runs
-from api.wiro_docs import REFUSALS, CountedTools, Explored, Tools, answers, json_body
+from api.wiro_docs import REFUSALS, CountedTools, Explored, Tools, answers, any_body
 from catalogue import ModelSpec, Tariff, UnknownModel
 from models.job import Job
 from models.lifecycle import Outcome
@@ -24,9 +24,9 @@ from shapes import wiro as wiro_shapes
 
 router = APIRouter(prefix="/v1/Tool", tags=["Wiro"], responses=REFUSALS)
 
-_LIST_BODY = json_body({"start": "0", "limit": "20", "search": "flux", "sort": "relevance"})
-_DETAIL_BODY = json_body({"slugowner": "black-forest-labs", "slugproject": "flux-pro-1-1"})
-_EXPLORE_BODY = json_body({})
+_LIST_BODY = any_body({"start": "0", "limit": "20", "search": "flux", "sort": "relevance"})
+_DETAIL_BODY = any_body({"slugowner": "black-forest-labs", "slugproject": "flux-pro-1-1"})
+_EXPLORE_BODY = any_body({})
 
 _BY_ID = ("id", "time", "ratedusercount", "commentcount", "averagepoint")
 """All of them the same here: nothing is rated, and a catalogue has no dates."""
