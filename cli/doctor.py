@@ -31,6 +31,7 @@ from cli import reach, stack
 from cli.errors import CommandFailed
 from cli.findings import Finding, Health
 from cli.options import json_option
+from cli.owing import check_owed
 from cli.rendering import plain, print_json, table, to_stdout
 from cli.stack import RunningStack, masked
 from cli.standstill import check_standstill
@@ -175,6 +176,7 @@ def check_database(here: Installation) -> Iterator[Finding]:
             yield check_held(session)
             yield from check_breakers(session)
             yield from check_standstill(session)
+            yield from check_owed(session)
     finally:
         database.dispose()
 

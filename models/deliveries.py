@@ -13,10 +13,12 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Integer, Text, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from models.delivery import SETTLED_KEPT, Delivery, DeliveryKind, DeliveryState, DeliveryTry
 from models.webhook import TEST, Webhook
+
+_Other = aliased(Delivery)
 
 REPLAYED_AT_ONCE = 1_000
 """Of one webhook: the rows of one statement."""
@@ -287,6 +289,42 @@ def tries_of(session: Session, delivery_id: int) -> Sequence[DeliveryTry]:
     """Its requests, in order."""
     query = select(DeliveryTry).where(DeliveryTry.delivery_id == delivery_id)
     return session.scalars(query.order_by(DeliveryTry.number)).all()
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A receiver whose deliveries should have been tried by now.
+
+    Attributes:
+        count: how many.
+        since: when the first of them was due.
+        is_tried: somebody sends to it, one after the other, because it keeps its senders waiting.
+    """
+
+    receiver: str
+    count: int
+    since: datetime
+    is_tried: bool
+
+
+def overdue(session: Session, for_longer_than: timedelta) -> list[Overdue]:
+    """The receivers that wait for longest, the ones that nobody sends to first."""
+    late = Delivery.next_at < func.now() - for_longer_than
+    tried = (
+        select(DeliveryTry.delivery_id)
+        .join(_Other, _Other.id == DeliveryTry.delivery_id)
+        .where(_Other.receiver == Delivery.receiver, DeliveryTry.at > func.now() - for_longer_than)
+        .exists()
+    )
+    query = (
+        select(
+            Delivery.receiver, func.count().label("owed"), func.min(Delivery.next_at).label("since"), tried
+        )
+        .where(Delivery.state == DeliveryState.OWED, late)
+        .group_by(Delivery.receiver)
+        .order_by(tried, func.min(Delivery.next_at))
+    )
+    return [Overdue(*row) for row in session.execute(query)]
 
 
 # --- what need not be kept ---------------------------------------------------------------------------

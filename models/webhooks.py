@@ -46,6 +46,12 @@ def of_project(session: Session, project_id: int) -> Sequence[Webhook]:
     return session.scalars(select(Webhook).where(_is_of(project_id)).order_by(Webhook.id)).all()
 
 
+def disabled(session: Session) -> Sequence[Webhook]:
+    """Those of all projects that are told nothing, the last one first."""
+    is_disabled = Webhook.disabled_at.is_not(None) & Webhook.deleted_at.is_(None)
+    return session.scalars(select(Webhook).where(is_disabled).order_by(Webhook.disabled_at.desc())).all()
+
+
 def find(session: Session, project_id: int, uuid: UUID) -> Webhook | None:
     """A project's receiver."""
     return session.scalars(select(Webhook).where(_is_of(project_id), Webhook.uuid == uuid)).one_or_none()
