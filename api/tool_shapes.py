@@ -54,9 +54,14 @@ def explored(models: Sequence[ModelSpec]) -> Shape:
     explore = []
     for number, category in enumerate(categories, start=1):
         tools = [_explored(spec) for spec in models if category in spec.categories]
-        title = " ".join(part.capitalize() for part in category.split("-"))
-        explore.append({"id": str(number), "title": title, "tools": tools, "total": len(tools)})
+        shown = {"id": str(number), "title": _title(category), "tools": tools, "total": len(tools)}
+        explore.append(shown)
     return {"result": True, "errors": [], "explore": explore}
+
+
+def _title(category: str) -> str:
+    """`text-to-image` as Wiro's page heads it: Text to Image."""
+    return " ".join(word if word == "to" else word.capitalize() for word in category.split("-"))
 
 
 # --- tools -----------------------------------------------------------------------------------------

@@ -170,7 +170,7 @@ def test_explore_has_what_wiros_own_server_reads(ask):
 
     assert list(answer) == ["result", "errors", "explore"]
     titles = [category["title"] for category in answer["explore"]]
-    assert "Text To Image" in titles
+    assert "Text to Image" in titles
     assert "Tool" not in titles
     for category in answer["explore"]:
         assert (type(category["id"]), category["total"]) == (str, len(category["tools"]))
