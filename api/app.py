@@ -28,6 +28,7 @@ from api import (
     webhooks,
     wiro,
     wiro_files,
+    wiro_run,
     wiro_tools,
 )
 from api.body_limit import BodyLimit
@@ -82,6 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     parts = (
         wiro,
+        wiro_run,
         wiro_tools,
         wiro_files,
         model_pages,

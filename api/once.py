@@ -15,6 +15,7 @@ from typing import Annotated
 from fastapi import Header
 
 from api.dependencies import Services
+from api.multipart import SentFile
 from models import queries, transitions
 from models.job import Job
 from models.transitions import EnqueuedJob, NewJob
@@ -59,12 +60,19 @@ def request(key: str | None, asked: object) -> Request | None:
 
     Args:
         key: as sent.
-        asked: JSON, as it was read.
+        asked: JSON, as it was read; in a form, with its files.
     """
     if key is None:
         return None
-    written = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
+    written = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=_digest)
     return Request(key, hashlib.sha256(written.encode()).hexdigest())
+
+
+def _digest(value: object) -> object:
+    """A file by its content, which is the same however often it is sent."""
+    if isinstance(value, SentFile):
+        return hashlib.sha256(value.read()).hexdigest()
+    return str(value)
 
 
 def queue(

@@ -1,10 +1,9 @@
 """Wiro's API, so that its clients work when only their base URL changes.
 
-Run, and the calls about tasks.  The shapes and sentences are in `shapes.wiro`; paths are
-written exactly so, errors come with HTTP 200, and a project sees only its own.
+The calls about tasks; Run is in `wiro_run`.  The shapes and sentences are in `shapes.wiro`;
+paths are written exactly so, errors come with HTTP 200, and a project sees only its own.
 """
 
-import dataclasses
 import logging
 from collections.abc import Mapping
 
@@ -15,20 +14,12 @@ import catalogue
 from api import stopping, uploads, wiro_asking, wiro_tasks
 from api.dependencies import Services, ServicesOf, UncountedWiroProject, WiroBody, WiroProject
 from api.errors import WiroRefusal
-from api.market import NotExpressible, NotSold
 from api.names import job_called
-from api.ordering import new_job
-from api.wiro_docs import REFUSALS, CountedTasks, Done, Started, Tasks, answers, any_body
-from catalogue import InvalidInput, UnknownModel
-from models import files, queries, transitions
+from api.wiro_docs import REFUSALS, CountedTasks, Done, Tasks, answers, any_body
+from models import files, queries
 from models.errors import NotFound
 from models.lifecycle import Outcome
-from models.transitions import NewJob
 from shapes import wiro as wiro_shapes
-
-CALLBACK_URL = "callbackUrl"
-OF_THE_RUN = frozenset({CALLBACK_URL, "projectid"})
-"""Parameters of a run, not of a model.  `projectid` bills another project at Wiro; here the key decides."""
 
 TASK_NAMES = ("taskid", "tasktoken", "socketaccesstoken")
 """Wiro's documents disagree about which call takes which, so every call takes all."""
@@ -36,10 +27,6 @@ TASK_NAMES = ("taskid", "tasktoken", "socketaccesstoken")
 router = APIRouter(prefix="/v1", tags=["Wiro"], responses=REFUSALS)
 logger = logging.getLogger("darkroom.api")
 
-
-_RUN_BODY = any_body(
-    {"prompt": "A paper boat in a puddle after the rain.", "aspectRatio": "16:9", "seed": "42"}
-)
 _TASK_BODY = any_body({"taskid": "2221"})
 _LIST_BODY = any_body({"type": "model", "sort": "id", "order": "DESC", "start": "0", "limit": "20"})
 
@@ -48,28 +35,6 @@ _SORTS = ("id", "time", "createtime")
 
 
 # --- doors -----------------------------------------------------------------------------------------
-
-
-@router.post(
-    "/Run/{owner}/{model_name}", summary="Run a model", responses=answers(Started), openapi_extra=_RUN_BODY
-)
-def run(
-    owner: str, model_name: str, project: WiroProject, body: WiroBody, services: ServicesOf
-) -> JSONResponse:
-    """Queue a job: `{"errors": [], "taskid": "12", "socketaccesstoken": "…", "result": true}`.
-
-    Parameters are those of the model, as strings or with their own types; `callbackUrl`
-    is kept if it is an http(s) address.  A picture is its URL, under the parameter's name
-    or that name with `Url` behind it, a data URI, or base64.
-    """
-    parameters = {name: value for name, value in body.items() if name not in OF_THE_RUN}
-    ordered = _new_job(services, project.id, f"{owner}/{model_name}", parameters)
-    job = dataclasses.replace(ordered, callback_url=wiro_shapes.callback_url(body.get(CALLBACK_URL)))
-    with services.database.transaction() as session:
-        [queued] = transitions.enqueue(session, [job])
-    services.bell.ring()
-    logger.info("Queued a job.", extra={"event": "job_queued", "job_id": queued.id, "project_id": project.id})
-    return JSONResponse(wiro_shapes.started(queued.id, queued.socket_token))
 
 
 @router.post("/Task/Detail", summary="Show a task", responses=answers(CountedTasks), openapi_extra=_TASK_BODY)
@@ -156,23 +121,6 @@ def delete_files(project: WiroProject, body: WiroBody, services: ServicesOf) -> 
 
 
 # --- what they share ---------------------------------------------------------------------------------
-
-
-def _new_job(
-    services: Services, project_id: int, model_name: str, parameters: Mapping[str, object]
-) -> NewJob:
-    """What can be queued; each refusal begins with Wiro's own sentence, which clients compare."""
-    try:
-        return new_job(services, project_id, model_name, parameters)
-    except UnknownModel as exc:
-        raise WiroRefusal(*wiro_shapes.unknown_model(exc)) from exc
-    except NotSold as exc:
-        raise WiroRefusal((1, wiro_shapes.MODEL_NOT_SOLD), (1, str(exc))) from exc
-    except NotExpressible as exc:
-        raise WiroRefusal((0, wiro_shapes.INVALID_BODY), (0, str(exc))) from exc
-    except InvalidInput as exc:
-        sentences = [(0, wiro_shapes.problem_sentence(problem)) for problem in exc.problems]
-        raise WiroRefusal(*sentences) from exc
 
 
 def _task_name(body: Mapping[str, object]) -> str:

@@ -42,6 +42,13 @@ class Started(Done):
     socketaccesstoken: str
 
 
+class StillRuns(Refused):
+    """A task that goes on, although nobody waits for it any longer."""
+
+    taskid: str
+    socketaccesstoken: str
+
+
 class Tasks(Done):
     """Tasks, each with all of Wiro's fields; numbers and times are strings, "0" is never."""
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from models.attempts import LOG_MAX_CHARS
 from models.lifecycle import Outcome, Status
 from models.watching import Moved
 from shapes.wiro import Shape
@@ -105,8 +106,8 @@ class Story:
     def of_word(self, progress: float | None, log: str | None, now: datetime) -> Iterator[Shape]:
         """The messages of what a provider said."""
         if progress is not None:
-            passed_s = 0.0 if self._started_at is None else (now - self._started_at).total_seconds()
-            yield self._message(Status.OUTPUT, progress_shape(progress, max(0.0, passed_s)))
+            shape = progress_shape(progress, _passed_s(self._started_at, now))
+            yield self._message(Status.OUTPUT, shape)
         if log is not None and log != self._last_line:
             self._last_line = log
             yield self._message(Status.OUTPUT, log)
@@ -151,6 +152,49 @@ class Story:
         self.is_over = True
         told = {"success": is_success, "terminal": True, "exitCode": exit_code}
         return self._message(status, message) | told
+
+
+class Snapshot:
+    """How far a task has come, as Run/sync tells it: all of it each time, in place of what was told before.
+
+    Of its log the end, as it is kept with the attempt.
+    https://wiro.ai/docs run-a-model#run-sync (read 2026-11) shows `id`, `status` and `pexit`; what it adds
+    for texts, `segments`, pictures have not, so the log and the progress are named as elsewhere.
+    """
+
+    def __init__(self, job_id: int) -> None:
+        self._job_id = job_id
+        self._started_at: datetime | None = None
+        self._log = ""
+        self._progress: Shape | None = None
+        self.status = Status.QUEUE
+
+    def move(self, moved: Moved) -> None:
+        """Take note of its next status."""
+        self.status = moved.status
+        if moved.status is Status.START:
+            self._started_at = moved.at
+
+    def hear(self, progress: float | None, log: str | None, now: datetime) -> None:
+        """Take note of what its provider said."""
+        if progress is not None:
+            self._progress = progress_shape(progress, _passed_s(self._started_at, now))
+        if log is not None:
+            self._log = f"{self._log}{log}\n"[-LOG_MAX_CHARS:]
+
+    def shape(self) -> Shape:
+        """As it is told."""
+        return {
+            "id": str(self._job_id),
+            "status": self.status.value,
+            "pexit": None,
+            "debugoutput": self._log,
+            "progress": self._progress,
+        }
+
+
+def _passed_s(since: datetime | None, now: datetime) -> float:
+    return 0.0 if since is None else max(0.0, (now - since).total_seconds())
 
 
 def progress_shape(progress: float, passed_s: float) -> Shape:
