@@ -80,8 +80,11 @@ def run(
     """Queue a job: `{"errors": [], "taskid": "12", "socketaccesstoken": "…", "result": true}`.
 
     Parameters are those of the model, as strings or with their own types; `callbackUrl`
-    is kept if it is an http(s) address.  A picture is its URL, under the parameter's name
-    or that name with `Url` behind it, a data URI, or base64.
+    is kept if it is an http(s) address.
+
+    A picture is a file of the form, a URL, a data URI or base64, under the parameter's name
+    or that name with `Url` behind it; or the name of a file that the project has uploaded.
+    Several are repeated fields, a list, or URLs parted by commas, and keep their order.
     """
     queued = _queue(services, project.id, f"{owner}/{model_name}", body, idempotency_key)
     return JSONResponse(_started(queued), headers=_headers(queued))

@@ -127,7 +127,8 @@ def record_inputs(session: Session, project_id: int, pictures: Iterable[Picture]
     """
     wanted = {picture.sha256: picture for picture in pictures}
     there = _inputs_of(session, project_id, wanted)
-    missing = [picture for sha256, picture in wanted.items() if sha256 not in there]
+    # In order, so that two who bring the same ones do not wait for each other.
+    missing = [wanted[sha256] for sha256 in sorted(wanted) if sha256 not in there]
     if not missing:
         return there
     session.execute(_insert_inputs(project_id, missing))

@@ -217,3 +217,17 @@ def _upload(project_id, parent_id):
         access_key=f"key{parent_id}",
         storage_key=f"{project_id}/uploads/xx/key{parent_id}/a.txt",
     )
+
+
+def test_two_who_bring_the_same_pictures_at_once_share_their_files(database, record, project_id, eventually):
+    other = []
+
+    with database.transaction() as session:
+        red = files.record_inputs(session, project_id, [RED])[RED.sha256].id
+        bringing = threading.Thread(target=lambda: other.extend(record(BLUE, RED)))
+        bringing.start()
+        eventually(lambda: _somebody_waits(database))
+        blue = files.record_inputs(session, project_id, [BLUE])[BLUE.sha256].id
+    bringing.join()
+
+    assert other == [blue, red]
