@@ -10,9 +10,10 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from fastapi import Depends, Request, Security
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
@@ -29,14 +30,18 @@ from api.callers import Callers
 from api.errors import Problem, RateLimited, WiroRefusal
 from api.feed import Feed
 from api.listeners import Listeners
+from api.lookups import Lookups
 from api.market import Market
 from api.throttle import Throttle
 from api.wiro_body import wiro_body
 from broker import Broker
+from models import queries
 from models.lifecycle import OnUnknown, Route
 from models.session import Database
 from providers.base import Provider
 from settings import Settings
+from shapes import gathering
+from shapes.wiro_story import Ending
 from storage import Storage
 
 POOL_SIZE = 20
@@ -44,9 +49,6 @@ POOL_SIZE = 20
 
 SOCKETS_MAX = 10_000
 """Open sockets of one process: beyond, it would run out of files or memory for all others."""
-
-LOOKS_MAX = 8
-"""Reads for sockets at a time: however many of them have something to ask, endpoints have their threads."""
 
 WAITERS_MAX = 15
 """Requests that may wait at once for a job to stop; beyond, the threads would be short for all others."""
@@ -69,7 +71,8 @@ class Services:
         private_hosts: hosts that callers may name although they are private.
         listeners: places for requests that wait without a thread.
         sockets: places for open sockets.
-        looks: threads that read for sockets.
+        tokens: finds jobs by what their sockets are opened with.
+        endings: finds what is to be said when jobs end.
         waiters: held by each request that waits for something other than a server.
     """
 
@@ -85,10 +88,11 @@ class Services:
     on_unknown: OnUnknown
     provider: Callable[[str], Provider]
     public_url: str
+    tokens: Lookups[str, int]
+    endings: Lookups[int, Ending]
     private_hosts: Collection[str] = ()
     listeners: Listeners = field(default_factory=Listeners)
     sockets: Listeners = field(default_factory=lambda: Listeners(SOCKETS_MAX))
-    looks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOOKS_MAX))
     waiters: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(WAITERS_MAX))
 
 
@@ -101,6 +105,7 @@ def connect(settings: Settings) -> Services:
     """
     queue = Broker(broker.create_app(settings.require_redis_url()))
     database = Database(settings.require_database_url(), pool_size=POOL_SIZE)
+    public_url = settings.public_url.rstrip("/")
     return Services(
         database=database,
         broker=queue,
@@ -117,8 +122,10 @@ def connect(settings: Settings) -> Services:
         route=Route(settings.route),
         on_unknown=OnUnknown(settings.on_unknown),
         provider=lambda name: providers.load(name)(**settings.arguments_of(name)),
-        public_url=settings.public_url.rstrip("/"),
+        public_url=public_url,
         private_hosts=settings.allow_private_urls,
+        tokens=Lookups(database, queries.jobs_of_tokens),
+        endings=Lookups(database, partial(gathering.wiro_endings, public_url)),
     )
 
 

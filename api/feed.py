@@ -27,8 +27,11 @@ __all__ = ["Feed", "Moved", "Told", "Watcher"]
 PAUSE_S = 0.1
 """Between two looks at the ledger."""
 
-SHARE = 0.1
-"""Of its time the thread looks at most: with very many watchers, looks are further apart."""
+SHARE = 0.25
+"""Of its time the thread looks at most: with very many watchers, looks are further apart,"""
+
+LONGEST_PAUSE_S = 0.3
+"""but not because Postgres was slow once."""
 
 CHECK_S = 5.0
 """Between two looks for jobs that will tell nothing more: deleted, or ended before what is known of them."""
@@ -231,7 +234,8 @@ class Feed:
 
     def _rest(self, look: "_Look", took_s: float) -> None:
         if look.is_for_all:
-            self._look_at = time.monotonic() + max(PAUSE_S, took_s * (1 / SHARE - 1))
+            pause_s = min(LONGEST_PAUSE_S, max(PAUSE_S, took_s * (1 / SHARE - 1)))
+            self._look_at = time.monotonic() + pause_s
 
     # --- its ear --------------------------------------------------------------------------------------
 

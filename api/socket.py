@@ -9,24 +9,20 @@ may be silent while it hears of none, and how long it may leave what it is told 
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TypeVar
 
-import anyio
 from fastapi import APIRouter, WebSocket
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 from starlette.websockets import WebSocketDisconnect
 
 from api.dependencies import Services
 from api.names import may_be_a_name
 from api.socket_protocol import ABORT
 from api.watchers import Told
-from models import queries
 from models.errors import NotFound
 from models.watching import Moved
-from shapes import gathering, wiro_story
+from shapes import wiro_story
 from shapes.wiro import Shape
 from shapes.wiro_story import Ending, Story
 
@@ -44,7 +40,7 @@ UNREAD_S = 30.0
 
 GOING_AWAY, POLICY, BUSY = 1001, 1008, 1013
 
-T = TypeVar("T")
+NO_TASK = "There is no task with this tasktoken."
 
 router = APIRouter()
 logger = logging.getLogger("darkroom.socket")
@@ -118,12 +114,12 @@ class Conversation:
     async def _register(self, token: str) -> str | None:
         """Begin to tell of the task of this token, from its first status on; or why not."""
         try:
-            job_id = await self._look(lambda session: queries.job_of_token(session, token))
-        except NotFound:
-            return "There is no task with this tasktoken."
+            job_id = await self._services.tokens.find(token)
         except SQLAlchemyError:
             logger.warning("Could not look a token up.", extra={"event": "socket_look_failed"})
             return "The server cannot look it up now; try again in a moment."
+        if job_id is None:
+            return NO_TASK
         before = self._tellers.pop(job_id, None)
         if before is not None:
             before.cancel()  # asked for again, it is told again
@@ -164,21 +160,21 @@ class Conversation:
         return story.of_move(seen)
 
     async def _ending(self, job_id: int) -> Ending:
-        """What is to be said beyond the ledger; asked for until Postgres is there."""
-        public_url = self._services.public_url
+        """What is to be said beyond the ledger; asked for until Postgres is there.
+
+        Raises:
+            NotFound: the job is not kept any more.
+        """
         while True:
             try:
-                return await self._look(lambda session: gathering.wiro_ending(session, public_url, job_id))
+                ending = await self._services.endings.find(job_id)
             except SQLAlchemyError:
                 logger.warning("Could not read an ending.", extra={"event": "socket_look_failed"})
                 await asyncio.sleep(1)
-
-    async def _look(self, read: Callable[[Session], T]) -> T:
-        def once() -> T:
-            with self._services.database.transaction() as session:
-                return read(session)
-
-        return await anyio.to_thread.run_sync(once, limiter=self._services.looks)
+                continue
+            if ending is None:
+                raise NotFound(f"no job {job_id}")
+            return ending
 
     async def _send(self, messages: Iterable[Shape]) -> None:
         for message in messages:
@@ -212,5 +208,5 @@ def asked_for(text: str | None) -> tuple[str, str | None]:
         return "", 'Send {"type": "task_info", "tasktoken": "..."}.'
     token = said.get("tasktoken")
     if not isinstance(token, str) or not may_be_a_name(token):
-        return "", "There is no task with this tasktoken."
+        return "", NO_TASK
     return token, None

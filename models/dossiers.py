@@ -4,7 +4,7 @@ It is what clients ask for again and again, so it loads no records: a record's f
 columns, and those of its events and files, cost more than the rest of an answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -86,8 +86,13 @@ def called(session: Session, project_id: int, name: str) -> Dossier | None:
 
 def of_jobs(session: Session, job_ids: Sequence[int]) -> list[Dossier]:
     """Those of some jobs, in their order."""
-    found = {row.id: _read(row) for row in session.execute(_OF_NUMBERS, {"ids": list(job_ids)})}
+    found = kept(session, job_ids)
     return [found[job_id] for job_id in job_ids]
+
+
+def kept(session: Session, job_ids: Collection[int]) -> dict[int, Dossier]:
+    """Those of some jobs by their numbers; a job that is not kept any more is not among them."""
+    return {row.id: _read(row) for row in session.execute(_OF_NUMBERS, {"ids": list(job_ids)})}
 
 
 def _read(row: Row[Any]) -> Dossier:

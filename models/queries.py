@@ -26,7 +26,6 @@ from sqlalchemy import (
     true,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session, aliased
 
 from models import places
@@ -109,16 +108,10 @@ def find_job(session: Session, project_id: int, name: str) -> Job | None:
     return session.scalars(select(Job).where(Job.project_id == project_id, _is_named(name))).one_or_none()
 
 
-def job_of_token(session: Session, socket_token: str) -> int:
-    """The job of any project that has this token, which nobody can guess.
-
-    Raises:
-        NotFound: none has.
-    """
-    job_id = session.scalars(select(Job.id).where(Job.socket_token == socket_token)).one_or_none()
-    if job_id is None:
-        raise NotFound("there is no job of this token")
-    return job_id
+def jobs_of_tokens(session: Session, socket_tokens: Collection[str]) -> dict[str, int]:
+    """The jobs of any project that have these tokens, which nobody can guess."""
+    rows = session.execute(select(Job.socket_token, Job.id).where(Job.socket_token.in_(socket_tokens)))
+    return {row.socket_token: row.id for row in rows}
 
 
 def job_by_key(session: Session, project_id: int, idempotency_key: str) -> Job | None:
@@ -245,17 +238,6 @@ def has_jobs_for(session: Session, project_id: int, model_slug: str) -> bool:
 def trail(session: Session, job_id: int) -> Sequence[JobEvent]:
     """Every status the job has had, in order."""
     return session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.seq)).all()
-
-
-def logs(session: Session, job_ids: Collection[int]) -> dict[int, str]:
-    """What the providers of each job said while they worked, of all its attempts; of most jobs, nothing."""
-    said = func.string_agg(Attempt.log, aggregate_order_by(literal("\n"), Attempt.number))
-    rows = session.execute(
-        select(Attempt.job_id, said.label("log"))
-        .where(Attempt.job_id.in_(job_ids), Attempt.log.is_not(None))
-        .group_by(Attempt.job_id)
-    )
-    return {row.job_id: row.log for row in rows}
 
 
 def attempts(session: Session, job_id: int) -> Sequence[Attempt]:

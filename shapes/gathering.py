@@ -1,6 +1,6 @@
 """What shapes are made of, read from Postgres: for any number of jobs by one statement."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -35,20 +35,17 @@ def _wiro_task(catalogue: Catalogue, public_url: str, dossier: Dossier) -> Shape
     return wiro.task(dossier, catalogue.of_slug(dossier.model_slug), public_url)
 
 
-def wiro_ending(session: Session, public_url: str, job_id: int) -> Ending:
-    """What Wiro's socket says of a job beyond its ledger, as it is now.
-
-    Raises:
-        models.errors.NotFound: it is not kept any more.
-    """
-    job = queries.job(session, job_id)
-    outputs = queries.outputs(session, job_id) if job.outcome is not None else ()
-    return Ending(
-        outcome=job.outcome,
-        error=job.error_message or "",
-        log=queries.logs(session, [job_id]).get(job_id, ""),
-        outputs=[wiro.output(job, stored, public_url) for stored in outputs if stored.deleted_at is None],
-    )
+def wiro_endings(public_url: str, session: Session, job_ids: Collection[int]) -> dict[int, Ending]:
+    """What Wiro's socket says of each job beyond its ledger; one that is not kept is not among them."""
+    return {
+        job_id: Ending(
+            outcome=dossier.outcome,
+            error=dossier.error_message or "",
+            log=dossier.log,
+            outputs=[wiro.output(dossier, stored, public_url) for stored in dossier.outputs],
+        )
+        for job_id, dossier in dossiers.kept(session, job_ids).items()
+    }
 
 
 def told_job(session: Session, public_url: str, job: Job) -> Shape:

@@ -9,6 +9,7 @@ from sqlalchemy import delete
 from starlette.websockets import WebSocketDisconnect
 
 from api import socket as sockets
+from api.dependencies import SOCKETS_MAX
 from broker import Word
 from models import attempts, retention, transitions
 from models.event import JobEvent
@@ -282,7 +283,7 @@ def test_who_waits_for_a_task_is_not_closed(connect, queued, hand, monkeypatch):
 
 
 def test_who_finds_no_place_is_told_to_come_again(connect, app):
-    app.state.services.sockets._places = threading.Semaphore(0)
+    app.state.services.sockets.taken = SOCKETS_MAX
 
     with connect() as socket:
         assert closed(socket) == sockets.BUSY
