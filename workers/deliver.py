@@ -91,9 +91,10 @@ class Deliverer:
         try:
             while self._goes_on():
                 time.sleep(REST_S)
-        finally:
+        except BaseException:
             with self._changed:
                 self._is_running = False
+            raise
 
     def close(self) -> None:
         """Take nothing more; what is on its way comes back."""

@@ -58,6 +58,7 @@ class Process:
         """What tells receivers, made when it is first needed."""
         with self._making:
             if self._deliverer is None:
+                _let_names_hang()
                 settings = load()
                 self._deliverer = Deliverer(
                     self.bench.database,
@@ -80,6 +81,18 @@ class Process:
         self.running.close()
         if self._deliverer is not None:
             self._deliverer.close()
+
+
+def _let_names_hang() -> None:
+    """A name whose servers are silent keeps a native thread for half a minute: as many as there are hands.
+
+    gevent has ten of them, so that ten such names would keep every receiver waiting.
+    """
+    from gevent import get_hub
+    from gevent.monkey import is_module_patched
+
+    if is_module_patched("socket"):
+        get_hub().threadpool.maxsize = HANDS
 
 
 def this_one() -> Process:

@@ -315,3 +315,40 @@ def test_a_webhook_tells_of_a_job_what_the_api_shows_of_it(database, client, app
     [of_told], [of_shown] = told.pop("outputs"), shown["outputs"]
     assert of_told.items() <= of_shown.items()
     assert told == {name: shown[name] for name in told}
+
+
+# --- whatever comes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "since", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "1969-01-01T00:00:00Z"]
+)
+def test_any_moment_can_be_since(client, added, since):
+    answer = client.post(f"/api/webhooks/{added()['id']}/replay", json={"since": since})
+
+    assert answer.status_code in {200, 422}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://[::ffff:127.0.0.1]/",
+        "https://[v1.x]/",
+        "https://%61.example/",
+        "https://0x7f.1/",
+        "https://2130706433/",
+        "https://a..b/",
+        "https://.../",
+        "HTTPS://A.EXAMPLE/",
+        "https://a.example/%00?#",
+        "https://a.example\\@b.example/",
+        "https://@/",
+    ],
+)
+def test_no_url_breaks_anything(client, url):
+    assert client.post("/api/webhooks", json={"url": url}).status_code in {201, 422}
+
+
+@pytest.mark.parametrize("params", [{"job": "\0"}, {"cursor": "x"}, {"cursor": "9" * 18}])
+def test_no_filter_breaks_anything(client, params):
+    assert client.get("/api/deliveries", params=params).status_code in {200, 404, 422}

@@ -79,6 +79,8 @@ def test_a_retry_is_a_new_job_with_the_same_terms_and_its_own_trail(database, en
         "on_unknown": OnUnknown.FAIL,
         "retry": {"max_attempts": 2},
         "callback_url": "https://example.com/",
+        "webhook_url": "https://example.com/hook",
+        "webhook_events": ["job.failed"],
     }
     old_id = fail(enqueue(**terms))
 

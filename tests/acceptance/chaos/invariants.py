@@ -85,6 +85,18 @@ AT_EVERY_MOMENT = (
 
 AT_REST = (
     Check(
+        "every_end_is_told",
+        "Each webhook of a project is owed one notification of each of its jobs that has ended.",
+        """
+        SELECT jobs.id, jobs.outcome || ', told ' || count(deliveries.id) || ' times'
+        FROM jobs JOIN webhooks ON webhooks.project_id = jobs.project_id
+        LEFT JOIN deliveries ON deliveries.job_id = jobs.id AND deliveries.webhook_id = webhooks.id
+            AND deliveries.event = 'job.' || jobs.outcome
+        WHERE jobs.outcome IS NOT NULL
+        GROUP BY jobs.id, webhooks.id HAVING count(deliveries.id) <> 1
+        """,
+    ),
+    Check(
         "every_job_is_final_or_explained",
         "Every job has ended, or is held, or its time has not come, or somebody paused what it belongs to.",
         """

@@ -4,11 +4,12 @@ import json
 
 import pytest
 import redis
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from broker import Broker, GenerateMessage, create_app
 from chaos import invariants
-from models import transitions
+from models import transitions, webhooks
 from models.attempt import Attempt
 from models.output import Output
 from models.transitions import NewJob
@@ -41,6 +42,18 @@ def broken(database, redis_url, tmp_path):
 
 def test_a_job_that_waits_is_not_at_rest(job, broken):
     assert broken() == {"every_job_is_final_or_explained"}
+
+
+def test_an_end_that_nobody_is_told_of_is_found(database, project_id, job, broken):
+    with database.transaction() as session:
+        webhooks.add(session, project_id, "https://studio.example/done", None)
+        transitions.cancel(session, job.id)
+    assert "every_end_is_told" not in broken()
+
+    with database.transaction() as session:
+        session.execute(text("DELETE FROM deliveries"))
+
+    assert "every_end_is_told" in broken()
 
 
 def test_a_charge_of_which_we_know_nothing_is_found(job, broken):
