@@ -31,6 +31,7 @@ from client.documents import (
     StopAnswer,
     Stopped,
     Terms,
+    Word,
 )
 from client.environment import read
 from client.files import Content, FileName
@@ -169,6 +170,10 @@ class Darkroom:
     def events(self, job: JobName, *, after_seq: int = 0) -> Iterator[Event]:
         """Every status the job has had and will have, as it comes, up to the one it ends with."""
         return stepped(self._async.events(job, after_seq=after_seq))
+
+    def follow(self, job: JobName, *, after_seq: int = 0) -> Iterator[Event | Word]:
+        """The same, and between them what the provider says to who listens: `progress`, and `log`."""
+        return stepped(self._async.follow(job, after_seq=after_seq))
 
     def trail(self, job: JobName) -> list[Event]:
         """Every status the job has had so far."""

@@ -159,6 +159,13 @@ class Event(TypedDict):
     reason: str | None
 
 
+class Word(TypedDict, total=False):
+    """What a provider says while it works: how far it is, from 0 to 1, or a line of its log."""
+
+    progress: float
+    log: str
+
+
 class StopAnswer(TypedDict):
     """A job after a wish to stop it; `cancelled`: it has stopped without a picture."""
 

@@ -19,6 +19,7 @@ from client.documents import (
     StopAnswer,
     Stopped,
     Terms,
+    Word,
 )
 from client.errors import JobFailed, JobHeld, StillRunning
 from client.requests import (
@@ -154,6 +155,13 @@ class AsyncJobs:
     def events(self, job: JobName, *, after_seq: int = 0) -> AsyncGenerator[Event]:
         """Every status the job has had and will have, as it comes, up to the one it ends with."""
         return watching.events(self._asker, name_of_job(job), after_seq)
+
+    def follow(self, job: JobName, *, after_seq: int = 0) -> AsyncGenerator[Event | Word]:
+        """The same, and between them what the provider says to who listens: `progress`, and `log`.
+
+        Events have a `status`; words are told by the stream alone, and only once.
+        """
+        return watching.follow(self._asker, name_of_job(job), after_seq)
 
     async def trail(self, job: JobName) -> list[Event]:
         """Every status the job has had so far."""

@@ -8,12 +8,12 @@ import json
 import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeGuard, cast
 
 import httpx
 
 from client.asking import Asker
-from client.documents import Event, JobDetail
+from client.documents import Event, JobDetail, Word
 from client.errors import CannotReach, InTrouble, RateLimited
 from client.requests import Request, get, job_path
 from client.sse import CONTENT_TYPE, Reader, Sent
@@ -28,6 +28,7 @@ _NO_PLACE_S = 5.0
 
 _QUEUE = "task_queue"
 _FINAL = frozenset({"task_postprocess_end", "task_cancel"})
+_WORDS = frozenset({"progress", "log"})
 _END = "end"
 """The name of a stream's last event: the job."""
 
@@ -69,7 +70,7 @@ async def looks(asker: Asker, name: str, until: Until) -> AsyncGenerator[JobDeta
         return
     async with contextlib.aclosing(_moves(asker, name, 0, until)) as moves:
         async for moved in moves:
-            if moved.is_about_to_end:
+            if moved.needs_no_look:
                 continue
             now = moved.end or await _look(asker, name)
             if _place(now) != _place(job):
@@ -90,18 +91,32 @@ async def rest(asker: Asker, name: str, until: Until) -> JobDetail:
     return job
 
 
-async def events(asker: Asker, name: str, after_seq: int) -> AsyncGenerator[Event]:
-    """Every status the job has had and will have, in order, up to the one it ends with."""
+async def follow(asker: Asker, name: str, after_seq: int) -> AsyncGenerator[Event | Word]:
+    """Every status the job has had and will have, in order, and what its provider says between them."""
     seq = after_seq
     async with contextlib.aclosing(_moves(asker, name, after_seq, Until(None))) as moves:
         async for moved in moves:
-            found = moved.events or await trail(asker, name)
-            for event in found:
-                if event["seq"] > seq:
-                    seq = event["seq"]
-                    yield event
-            if found and found[-1]["status"] in _FINAL:
-                return
+            for told in moved.told or await trail(asker, name):
+                if not is_event(told):
+                    yield told
+                elif told["seq"] > seq:
+                    seq = told["seq"]
+                    yield told
+                    if told["status"] in _FINAL:
+                        return
+
+
+async def events(asker: Asker, name: str, after_seq: int) -> AsyncGenerator[Event]:
+    """Every status the job has had and will have, in order, up to the one it ends with."""
+    async with contextlib.aclosing(follow(asker, name, after_seq)) as words:
+        async for told in words:
+            if is_event(told):
+                yield told
+
+
+def is_event(told: Event | Word) -> TypeGuard[Event]:
+    """Whether it is the ledger's; a word is told once, to whoever listens just then."""
+    return "seq" in told
 
 
 async def trail(asker: Asker, name: str) -> list[Event]:
@@ -124,24 +139,30 @@ class _Moved:
     """What a stream has told at once; nothing at all means "look yourself".
 
     Attributes:
-        events: of the ledger.
+        told: in order.
         end: the job, when it has ended.
     """
 
-    events: Sequence[Event] = ()
+    told: Sequence[Event | Word] = ()
     end: JobDetail | None = None
 
     @property
-    def is_about_to_end(self) -> bool:
-        """Whether the stream's last word comes next; when it is cut off just now, a look does."""
-        return self.end is None and bool(self.events) and self.events[-1]["status"] in _FINAL
+    def places(self) -> list[str]:
+        """The statuses that the job has come to."""
+        return [told["status"] for told in self.told if is_event(told)]
+
+    @property
+    def needs_no_look(self) -> bool:
+        """Whether only words have come, or the last status, behind which the stream tells the end.
+
+        When it is cut off just there, a look tells it.
+        """
+        return bool(self.told) and self.end is None and (not self.places or self.places[-1] in _FINAL)
 
     @property
     def may_rest(self) -> bool:
         """Whether the job may have ended, or be held: then it is back in the queue."""
-        return (
-            self.end is not None or not self.events or any(event["status"] == _QUEUE for event in self.events)
-        )
+        return self.end is not None or not self.told or _QUEUE in self.places
 
 
 async def _moves(asker: Asker, name: str, after_seq: int, until: Until) -> AsyncGenerator[_Moved]:
@@ -152,7 +173,7 @@ async def _moves(asker: Asker, name: str, after_seq: int, until: Until) -> Async
             try:
                 async with contextlib.aclosing(_streamed(asker, name, seq, until)) as streamed:
                     async for moved in streamed:
-                        seq, pause_s = _last(moved.events, seq), _FIRST_LOOK_S
+                        seq, pause_s = _last(moved.told, seq), _FIRST_LOOK_S
                         yield moved
             except _NoStream:
                 stream_at_s = math.inf
@@ -165,8 +186,8 @@ async def _moves(asker: Asker, name: str, after_seq: int, until: Until) -> Async
         yield _Moved()
 
 
-def _last(events: Sequence[Event], seq: int) -> int:
-    return events[-1]["seq"] if events else seq
+def _last(told: Sequence[Event | Word], seq: int) -> int:
+    return max([seq, *(one["seq"] for one in told if is_event(one))])
 
 
 async def _streamed(asker: Asker, name: str, after_seq: int, until: Until) -> AsyncGenerator[_Moved]:
@@ -185,7 +206,7 @@ async def _streamed(asker: Asker, name: str, after_seq: int, until: Until) -> As
             if not opened.response.headers.get("content-type", "").startswith(CONTENT_TYPE):
                 raise _NoStream
             async for told in _told_in(opened):
-                if moved := _moved(told):
+                if (moved := _moved(told)) is not None:
                     yield moved
                 if until.left_s(quiet_s) < quiet_s:
                     return
@@ -219,13 +240,17 @@ async def _told_in(opened: Opened) -> AsyncGenerator[list[Sent]]:
         raise _NoStream from exc
 
 
-def _moved(told: Sequence[Sent]) -> _Moved | None:
-    """What of it is the ledger's, or the end; None for what is told by the way, such as a log line."""
-    documents = [(sent.kind, document) for sent in told if (document := _document(sent)) is not None]
-    # By their contents: each has its status for a name.
-    events = [cast("Event", document) for _, document in documents if {"seq", "status"} <= document.keys()]
+def _moved(sent: Sequence[Sent]) -> _Moved | None:
+    """What has been told; None for nothing that is known here."""
+    documents = [(one.kind, document) for one in sent if (document := _document(one)) is not None]
+    told = [
+        # The ledger's go by their contents: each has its status for a name.
+        cast("Event | Word", document)
+        for kind, document in documents
+        if {"seq", "status"} <= document.keys() or kind in _WORDS
+    ]
     ends = [cast("JobDetail", document) for kind, document in documents if kind == _END]
-    return _Moved(events, ends[-1] if ends else None) if events or ends else None
+    return _Moved(told, ends[-1] if ends else None) if told or ends else None
 
 
 def _document(sent: Sent) -> dict[str, object] | None:

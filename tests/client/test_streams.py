@@ -143,8 +143,27 @@ def test_a_stream_ends_in_time_for_the_one_who_waits(darkroom):
         darkroom.wait(job, timeout_s=1.2)
 
 
-def test_what_is_told_by_the_way_is_no_event(open_answers, stream):
-    told = b'event: progress\ndata: {"progress": 0.5}\n\nevent: log\ndata: "words"\n\ndata: no json\n\n'
-    darkroom, _, _ = open_answers(stream(event(1, "task_start"), told, event(2, "task_cancel")))
+def test_words_are_told_between_the_events_and_are_none(open_answers, stream):
+    said = b'event: progress\ndata: {"progress": 0.5}\n\nevent: log\ndata: {"log": "step 3"}\n\n'
+    odd = b"data: no json\n\nevent: tomorrow\ndata: {}\n\n"
+    blocks = (event(1, "task_start"), said + odd, odd, event(2, "task_cancel"))
+    darkroom, _, _ = open_answers(stream(*blocks))
+
+    told = [list(one.values())[-1] for one in darkroom.follow(1)]
+    assert told == ["task_start", 0.5, "step 3", "task_cancel"]
+
+
+def test_events_are_without_words(open_answers, stream):
+    said = b'event: progress\ndata: {"progress": 0.5}\n\n'
+    darkroom, asked, _ = open_answers(stream(event(1, "task_start"), said, event(2, "task_cancel")))
 
     assert [one["status"] for one in darkroom.events(1)] == ["task_start", "task_cancel"]
+    assert len(asked) == 1
+
+
+def test_words_are_no_reason_to_look(open_answers, stream):
+    said = b'event: log\ndata: {"log": "step 3"}\n\n'
+    darkroom, asked, _ = open_answers(look(QUEUED), stream(said, said, event(2, "task_cancel"), end(ENDED)))
+
+    assert [now["status"] for now in darkroom.watch(1)] == [QUEUED["status"], ENDED["status"]]
+    assert len(asked) == 2
