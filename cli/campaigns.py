@@ -24,10 +24,10 @@ from cli.campaign_file import Defaults, NotText, WrongLine
 from cli.campaign_names import find_campaign
 from cli.errors import CannotStart
 from cli.handles import OF_A_CAMPAIGN, opening_options
-from cli.jobs import INTERRUPTED
 from cli.options import DEFAULT_MODEL, buying_options, json_option, opened, parameter_option
 from cli.progress import Tally
 from cli.rendering import facts, plain, print_json, table, to_stderr, to_stdout, usd, when
+from cli.running import INTERRUPTED
 from cli.standing import print_notice, terms_facts
 from cli.submission import Fetched, Sent
 from cli.terms import Terms

@@ -1,25 +1,16 @@
-"""The commands about single jobs: `run`, `list`, `show`, `resolve`."""
+"""The commands that look at jobs: `list`, `show`."""
 
-from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import TypedDict
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli import pictures, sending
 from cli.campaign_names import find_campaign
-from cli.client import PATIENCE_S, in_words
 from cli.options import (
-    PRIORITY,
-    buying_options,
-    file_option,
     json_option,
     opened,
-    parameter_option,
     read_words,
 )
 from cli.rendering import (
@@ -39,55 +30,11 @@ from cli.rendering import (
     usd,
     when,
 )
-from cli.terms import Terms
+from cli.resolving import what_to_do
 from client import Darkroom, Refused
 from client.documents import Attempt, Event, Job, JobDetail, Output, Queue
 from client.jobs import JobFilter
 from models.lifecycle import AttemptState, Outcome, Status, StopOutcome
-
-INTERRUPTED = 130
-
-
-@click.command()
-@click.argument("model", metavar="OWNER/MODEL")
-@parameter_option
-@file_option
-@buying_options
-@click.option("--priority", type=PRIORITY, help="Higher goes first; 0 unless said.")
-@click.option("--wait", is_flag=True, help="Wait until it has ended; exit 1 if it fails or is held.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Wait, and save the pictures here."
-)
-@json_option
-@click.pass_context
-def run(
-    ctx: click.Context,
-    *,
-    model: str,
-    parameters: dict[str, str],
-    files: list[tuple[str, Path]],
-    terms: Terms,
-    priority: int | None,
-    wait: bool,
-    out: Path | None,
-    as_json: bool,
-) -> None:
-    """Run one job.
-
-    A picture it takes is a file, `-f inputImage=@cat.png`, or a URL, `-p inputImage=https://...`;
-    several URLs are parted by commas.
-    """
-    folder = pictures.prepare(out) if out else None
-    client = opened(ctx)
-    sent = sending.with_pictures(parameters, files)
-    queued = client.submit(model, sent, **terms.document(priority))
-    if not wait and folder is None:
-        _tell_submitted(queued, as_json)
-        return
-    job = _followed(ctx, client, queued)
-    paths = [] if folder is None else pictures.save_all(client, job, folder)
-    _tell_ended(job, paths, as_json)
-    ctx.exit(0 if job["outcome"] == "succeeded" else 1)
 
 
 @click.command("list")
@@ -172,40 +119,7 @@ def show(ctx: click.Context, *, name: str, as_json: bool) -> None:
     _print_section(console, "Trail", trail(events))
     if job["held_at"]:
         console.print()
-        console.print(_what_to_do(job), soft_wrap=True)
-
-
-@click.command()
-@click.argument("names", metavar="ID...", nargs=-1, required=True)
-@click.option("--resend", is_flag=True, help="Buy again; if it arrived after all, pay twice.")
-@click.option("--fail", is_flag=True, help="Give it up, and buy nothing more.")
-@click.option("--found", metavar="VENDOR_ID", help="Go on with the request that has this id at the provider.")
-@json_option
-@click.pass_context
-def resolve(
-    ctx: click.Context, *, names: tuple[str, ...], resend: bool, fail: bool, found: str | None, as_json: bool
-) -> None:
-    """Decide about held jobs, whose paid request may or may not have arrived.
-
-    `darkroom list --held` lists them.  Look at the provider's own list of requests first:
-    it may tell.  Exit 1 if any was not held.
-    """
-    said = {"resend": resend, "fail": fail, "found": found is not None}
-    decisions = [how for how, is_said in said.items() if is_said]
-    if len(decisions) != 1:
-        raise click.UsageError("Say exactly one of --resend, --fail and --found VENDOR_ID.")
-    if found is not None and len(names) > 1:
-        raise click.UsageError("--found takes one job: a request at the provider is one job's.")
-    client = opened(ctx)
-    results = [_resolved(client, name, decisions[0], found) for name in names]
-    if as_json:
-        print_json({"results": results})
-    else:
-        for result in results:
-            (to_stderr() if result["job"] is None else to_stdout()).print(
-                _resolve_line(result), soft_wrap=True
-            )
-    ctx.exit(0 if all(result["job"] is not None for result in results) else 1)
+        console.print(what_to_do(job), soft_wrap=True)
 
 
 def trail(events: list[Event]) -> Table:
@@ -224,124 +138,6 @@ def trail(events: list[Event]) -> Table:
         )
         before = at
     return rows
-
-
-# --- running one -------------------------------------------------------------------------------------
-
-
-def _followed(ctx: click.Context, client: Darkroom, job: Job) -> JobDetail:
-    """The job once it has ended; its way is shown meanwhile."""
-    console = to_stderr()
-    try:
-        if not console.is_terminal:
-            return _wait(client, job, lambda now: console.print(_status_line(now)))
-        with console.status(_status_line(job), spinner_style="red3") as live:
-            return _wait(client, job, lambda now: live.update(_status_line(now)))
-    except KeyboardInterrupt:
-        console.print(f"Job {job['id']} goes on. Stop it with `darkroom kill {job['id']}`.")
-        ctx.exit(INTERRUPTED)
-
-
-def _wait(client: Darkroom, job: Job, on_change: Callable[[Job], None]) -> JobDetail:
-    on_change(job)
-    shown = job["status"], job["held_at"]
-    for now in client.with_patience(PATIENCE_S).watch(job):
-        if shown != (shown := (now["status"], now["held_at"])):
-            on_change(now)
-    return now
-
-
-def _status_line(job: Job) -> Text:
-    at = f" at {job['provider']}" if job["provider"] else ""
-    return Text.assemble(f"job {job['id']}  ", place(job), at)
-
-
-def _tell_submitted(job: Job, as_json: bool) -> None:
-    if as_json:
-        print_json(job)
-        return
-    to_stdout().print(Text.assemble(f"job {job['id']}  ", place(job), f"  {job['uuid']}"))
-    to_stderr().print(f"Follow it with `darkroom show {job['id']}`.", style="bright_black")
-
-
-def _tell_ended(job: JobDetail, paths: Sequence[Path], as_json: bool) -> None:
-    """What has become of it; a picture that was saved is where it lies, others where they can be fetched."""
-    if as_json:
-        saved = [{**output, "path": str(path)} for output, path in zip(job["outputs"], paths, strict=False)]
-        print_json({**job, "outputs": saved or job["outputs"]})
-    else:
-        for address in map(str, paths) if paths else [output["url"] for output in job["outputs"]]:
-            click.echo(address)
-        if job["notice"]:
-            to_stderr().print(plain(job["notice"]), style="bright_black")
-    if job["held_at"]:
-        to_stderr().print(_what_to_do(job), soft_wrap=True)
-    elif job["outcome"] != "succeeded":
-        to_stderr().print(_why_not(job))
-
-
-def _why_not(job: Job) -> Text:
-    told = Text.assemble(f"Job {job['id']} ", place(job))
-    if error := job["error"]:
-        told.append_text(plain(f": {error['message'] or error['code']} ({error['code']})"))
-    elif job["stopped_how"]:
-        told.append(f" ({became(job['stopped_how'])})")
-    return told.append(".")
-
-
-# --- deciding about some -------------------------------------------------------------------------------
-
-
-class ResolveResult(TypedDict):
-    """What became of one id; `problem` says why nothing was decided, and `job` is None then.
-
-    `at_stake_usd` is what the lost request may have cost; None when unknown.
-    """
-
-    id: str
-    how: str
-    at_stake_usd: str | None
-    job: Job | None
-    problem: str | None
-
-
-def _resolved(client: Darkroom, name: str, how: str, remote_id: str | None) -> ResolveResult:
-    try:
-        resolved = client.resolve(name, how, remote_id=remote_id)
-    except Refused as exc:  # this one is not held; the others may be
-        return ResolveResult(id=name, how=how, at_stake_usd=None, job=None, problem=str(in_words(exc)))
-    at_stake = resolved["at_stake_usd"]
-    return ResolveResult(id=name, how=how, at_stake_usd=at_stake, job=resolved["job"], problem=None)
-
-
-def _resolve_line(result: ResolveResult) -> Text:
-    job = result["job"]
-    if job is None:
-        return Text.assemble(plain(result["id"]), "  ", plain(result["problem"]))
-    price = _price(result["at_stake_usd"])
-    told = {
-        "resend": f"is bought again; if the first request arrived after all, it is paid for twice{price}",
-        "fail": f"was given up; if the request arrived after all, it is paid for nothing{price}",
-        "found": "goes on with what was found",
-    }
-    return Text.assemble(plain(result["id"]), "  ", place(job), f"  {told[result['how']]}")
-
-
-def _what_to_do(job: Job) -> Text:
-    """Why a job is held, and the ways on."""
-    number, provider, price = job["id"], job["provider"] or "its provider", _price(job["at_stake_usd"])
-    lines = (
-        f"Job {number} is held: {provider} may have taken the request, but its answer was lost.",
-        f"Look at {provider}'s own list of requests, then say what is so:",
-        f"  darkroom resolve {number} --found VENDOR_ID   it is there: go on with it, and buy nothing",
-        f"  darkroom resolve {number} --resend            it is not: buying again may pay twice{price}",
-        f"  darkroom resolve {number} --fail              give it up; it may have been paid for{price}",
-    )
-    return Text("\n").join(plain(line) for line in lines)
-
-
-def _price(at_stake_usd: str | None) -> str:
-    return "" if at_stake_usd is None else f": {usd(at_stake_usd)}"
 
 
 # --- showing one ---------------------------------------------------------------------------------------

@@ -24,7 +24,9 @@ try:
         logbook,
         offering,
         projects,
+        resolving,
         retrying,
+        running,
         simulate,
         stopping,
         webhooks,
@@ -130,14 +132,15 @@ def up(
 
 
 for command in (
-    jobs.run,
+    running.run,
     jobs.list_jobs,
     jobs.show,
+    running.watch,
     logbook.logs,
     stopping.cancel,
     stopping.kill,
     retrying.retry,
-    jobs.resolve,
+    resolving.resolve,
     campaigns.campaign,
     webhooks.webhook,
     offering.models,

@@ -371,6 +371,12 @@ def attempt():
 
 
 @pytest.fixture
+def output():
+    """`output()`: a picture of a job, as the API shows it; the server has its bytes."""
+    return make_output
+
+
+@pytest.fixture
 def stop():
     """`stop(matched=3)`: what became of a wish to stop many, as the API shows it."""
     return make_stop

@@ -465,3 +465,23 @@ def test_a_job_that_never_began_bought_nothing(darkroom, server):
     server.add(1, status="task_cancel", outcome="cancelled", stopped_how="never_started")
 
     assert re.search(r"cost +nothing was bought", darkroom("show", "1").stdout)
+
+
+def test_a_job_that_is_queued_already_is_watched_to_its_end(darkroom, server, output, tmp_path):
+    server.add(7)
+    server.next_looks = [{}, {"status": "task_start"}, SUCCEEDED | {"outputs": [output()]}]
+
+    result = darkroom("watch", "7", "--out", "pictures")
+
+    assert result.exit_code == 0
+    assert "task_start" in result.stderr
+    assert (tmp_path / result.stdout.strip()).read_bytes() == b"\x89PNG not really"
+
+
+def test_a_watched_job_that_fails_is_exit_1(darkroom, server):
+    server.add(7, **FAILED)
+
+    result = darkroom("watch", "7")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "Not this." in result.stderr
