@@ -104,14 +104,15 @@ class FormReader:
             raise BadForm("The body is not the multipart form that its Content-Type announces.") from exc
 
     def finish(self) -> list[tuple[str, str | SentFile]]:
-        """Each part's name and value, in their order; an empty body has none.
+        """Each part's name and value, in their order; an empty body has none.  They are the caller's to keep.
 
         Raises:
             BadForm: the end is missing.
         """
         if self._is_begun and not self._is_whole:
             raise BadForm("The multipart form has no end: its last boundary is missing.")
-        return self._fields
+        fields, self._fields, self._part = self._fields, [], _Part()
+        return fields
 
     def close(self) -> None:
         """Forget the files."""

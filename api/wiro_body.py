@@ -91,7 +91,8 @@ def _boundary(content_type: str) -> bytes | None:
 
 async def _whole_body(request: Request) -> dict[str, object]:
     essence = _essence(request.headers.get("content-type", ""))
-    sent = await request.body()
+    # Not by request.body(), which would keep it for as long as the request takes.
+    sent = b"".join([piece async for piece in request.stream()])
     if len(sent) <= _QUICK_BYTES:
         return _read(sent, essence)
     return await run_in_threadpool(_read, sent, essence)

@@ -170,6 +170,7 @@ async def run_sync(
     queued = await run_in_threadpool(
         _queue, services, project.id, f"{owner}/{model_name}", body, idempotency_key
     )
+    body.clear()  # its pictures are stored: nobody holds megabytes for as long as a job takes
     if stream or sse.is_wanted(request.headers.get("accept")):
         return sse.EventStream(_events(services, queued), services.listeners, _still_runs(queued))
     await patience.wait(services, request, queued.id, SYNC_MAX_S)

@@ -235,3 +235,14 @@ def test_no_body_brings_it_down(mirror, content, content_type):
 
     assert answer.status_code == 200
     assert isinstance(answer.json()["result"], bool)
+
+
+def test_nothing_of_a_body_is_held_by_who_read_it():
+    """A request may wait for forty minutes."""
+    reader = multipart.FormReader(b"b")
+    reader.feed((part(value="x" * 1000) + "--b--").encode())
+
+    fields = reader.finish()
+
+    assert [value for _, value in fields] == ["x" * 1000]
+    assert "x" * 1000 not in repr(vars(reader))
