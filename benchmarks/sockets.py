@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import random
+import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +53,9 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=25, help="tasks moved by one statement")
     parser.add_argument("--every", type=float, default=0.1, help="seconds between two statements")
     asked = parser.parse_args()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 2 * asked.sockets:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(2 * asked.sockets, hard), hard))
     arguments = ("--factory", "--port", str(PORT), "--log-level", "warning", "--no-access-log")
     api = ["uvicorn", "api.app:create_app", *arguments, *children.SOCKETS]
     door = Contender("api", _prepare, lambda _here: [api], _is_ready, lambda *_: None, lambda _here: 0)
