@@ -44,7 +44,7 @@ router = APIRouter(
             "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}},
             "description": "The events so far, or all of them as they come.",
         },
-        503: {"model": ProblemAnswer, "description": "too_many_streams"},
+        503: {"model": ProblemAnswer, "description": "too_many_streams, database_unavailable"},
     },
 )
 async def events(

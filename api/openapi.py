@@ -4,7 +4,7 @@ FastAPI knows an endpoint's arguments and its answer.  It does not know that a r
 refused before it comes there, nor in whose dialect.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -72,7 +72,8 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, Operation]]:
 def _complete_wiros(path: str, operation: Operation) -> None:
     """Refused in Wiro's envelope; with HTTP 200 where nothing else is said."""
     responses = operation["responses"]
-    responses.pop("422", None)
+    if _is_frameworks(responses.get("422", {})):
+        del responses["422"]
     answer = responses.get("200", {}).get("content", {}).get(_JSON)
     if answer is not None and not answer.get("schema"):
         done = wiro_schemas.ANSWERS.get(path, Done)
@@ -85,10 +86,18 @@ def _complete_native(path: str, operation: Operation) -> None:
     """Refused as RFC 9457 has it."""
     content = {_PROBLEM: {"schema": _reference(ProblemAnswer.__name__)}}
     for response in operation["responses"].values():
-        told = response.get("content", {}).get(_JSON, {}).get("schema", {})
-        if told.get("$ref", "").endswith(("/ProblemAnswer", *(f"/{name}" for name in _FRAMEWORKS))):
+        if _is_frameworks(response) or _schema_of(response).endswith("/ProblemAnswer"):
             response["content"] = content
     _refuse(operation, {**_refusals(path, operation), **_OF_VALUES}, content)
+
+
+def _is_frameworks(response: Mapping[str, Any]) -> bool:
+    return _schema_of(response).endswith(tuple(f"/{name}" for name in _FRAMEWORKS))
+
+
+def _schema_of(response: Mapping[str, Any]) -> str:
+    schema: str = response.get("content", {}).get(_JSON, {}).get("schema", {}).get("$ref", "")
+    return schema
 
 
 def _refusals(path: str, operation: Operation) -> dict[int, str]:
