@@ -48,6 +48,9 @@ clients and examples once their base URL is changed.  **The native API** under
 
 Both take Wiro's headers: `x-api-key` alone, or with `x-nonce` and `x-signature`, as
 the project was made.  The native API also takes `Authorization: Bearer API_KEY:API_SECRET`.
+
+A WebSocket at `/v1` tells of tasks as they move, to whoever sends it
+`{"type": "task_info", "tasktoken": "..."}`; the native API's events do the same as a stream.
 """
 
 TAGS = [

@@ -248,6 +248,10 @@ class Feed:
             except RedisError as exc:
                 logger.warning("Cannot listen.", extra={"event": "listen_failed", "error": str(exc)})
                 time.sleep(DEAF_S)
+            except Exception:
+                # Whatever came through Redis: one strange word must not end all hearing.
+                logger.exception("Cannot listen.", extra={"event": "listen_failed"})
+                time.sleep(DEAF_S)
 
     def _wait_until_watched(self) -> bool:
         """Whether there is somebody to listen for; no, when the feed was stopped."""

@@ -38,6 +38,9 @@ QUIET_S = 60.0
 UNREAD_S = 30.0
 """A client that has left no room for a message for so long is cut off."""
 
+AWAY_S = 1.0
+"""Until the next try while Postgres is away."""
+
 GOING_AWAY, POLICY, BUSY = 1001, 1008, 1013
 
 NO_TASK = "There is no task with this tasktoken."
@@ -170,7 +173,7 @@ class Conversation:
                 ending = await self._services.endings.find(job_id)
             except SQLAlchemyError:
                 logger.warning("Could not read an ending.", extra={"event": "socket_look_failed"})
-                await asyncio.sleep(1)
+                await asyncio.sleep(AWAY_S)
                 continue
             if ending is None:
                 raise NotFound(f"no job {job_id}")

@@ -1,11 +1,13 @@
 """Wiro's socket: whoever knows a task's token is told of it, and what a client may cost is bounded."""
 
+import dataclasses
 import json
 import threading
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import delete
+from sqlalchemy.exc import OperationalError
 from starlette.websockets import WebSocketDisconnect
 
 from api import socket as sockets
@@ -317,3 +319,47 @@ def test_a_deleted_task_is_told_so(connect, queued, database, monkeypatch):
             session.execute(delete(Job).where(Job.id == job_id))
 
         assert "not kept" in socket.receive_json()["message"]
+
+
+# --- Postgres away ------------------------------------------------------------------------------------
+
+
+class Absent:
+    """Lookups that find Postgres away so many times."""
+
+    def __init__(self, there, times):
+        self._there = there
+        self._times = times
+
+    async def find(self, key):
+        if self._times:
+            self._times -= 1
+            raise OperationalError("", {}, Exception("away"))
+        return await self._there.find(key)
+
+
+def test_who_registers_while_postgres_is_away_is_told_to_come_again(connect, queued, app):
+    _, token = queued()
+    services = app.state.services
+    app.state.services = dataclasses.replace(services, tokens=Absent(services.tokens, 1))
+
+    with connect() as socket:
+        ask(socket, token)
+        refusal = socket.receive_json()
+        ask(socket, token)
+
+        assert "try again" in refusal["message"]
+        assert socket.receive_json()["type"] == "task_queue"
+
+
+def test_the_end_is_told_once_postgres_is_there(connect, queued, hand, app, monkeypatch):
+    monkeypatch.setattr(sockets, "AWAY_S", 0.01)
+    job_id, token = queued()
+    services = app.state.services
+    app.state.services = dataclasses.replace(services, endings=Absent(services.endings, 3))
+    hand.succeed(job_id)
+
+    with connect() as socket:
+        ask(socket, token)
+
+        assert kinds(until(socket, "task_postprocess_end")) == ALL
