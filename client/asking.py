@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -14,6 +14,8 @@ from client.errors import Answered, DarkroomError, NotDarkroom
 from client.refusals import address_of, may_ask_again, pause_s, refusal, unreachable
 from client.requests import Request
 from client.wire import Opened, Wire, now_s
+
+_Document = TypeVar("_Document")
 
 USER_AGENT = "darkroom-client"
 CONNECT_WITHIN_S = 10.0
@@ -131,17 +133,44 @@ class Asker:
         """The same, over the same connections."""
         return replace(self, patience_s=patience_s)
 
-    async def document(self, request: Request) -> Any:  # noqa: ANN401 - JSON; each caller says which it is
+    async def document(self, request: Request, kind: type[_Document]) -> _Document:  # noqa: ARG002 - a type
         """What the server answers.
 
+        Args:
+            request: what to send.
+            kind: what is answered; that it is an object is looked at, its members are taken for granted.
+
         Raises:
-            DarkroomError: it does not, or says no.
+            DarkroomError: it does not answer, or says no.
         """
+        return cast("_Document", await self._object(request))
+
+    async def member(self, request: Request, name: str) -> Any:  # noqa: ANN401 - JSON; each caller says which
+        """The one member of what the server answers that matters.
+
+        Raises:
+            DarkroomError: it does not answer, or says no.
+        """
+        return (await self._object(request, name))[name]
+
+    async def page(self, request: Request, name: str) -> tuple[list[Any], str | None]:
+        """A page of a list, and what asks for the next one.
+
+        Raises:
+            DarkroomError: it does not answer, or says no.
+        """
+        told = await self._object(request, name, "next_cursor")
+        return told[name], told["next_cursor"]
+
+    async def _object(self, request: Request, *members: str) -> dict[str, Any]:
         response = await self.response(request)
         try:
-            return response.json()
-        except ValueError as exc:
-            raise NotDarkroom(address_of(response), response.status_code, is_temporary=False) from exc
+            told = response.json()
+        except ValueError:
+            told = None
+        if not isinstance(told, dict) or not told.keys() >= set(members):
+            raise NotDarkroom(address_of(response), response.status_code, is_temporary=False)
+        return told
 
     async def response(self, request: Request) -> httpx.Response:
         """The successful answer, read to its end.

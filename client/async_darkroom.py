@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Self, cast
+from typing import Self
 from urllib.parse import quote
 
 import httpx
@@ -109,21 +109,23 @@ class AsyncDarkroom(AsyncJobs, AsyncFiles):
 
     async def models(self) -> list[Model]:
         """Every model."""
-        return cast("list[Model]", (await self._asker.document(get("/api/models")))["models"])
+        found: list[Model] = await self._asker.member(get("/api/models"), "models")
+        return found
 
     async def model(self, slug: str) -> ModelDetail:
         """One model, with its parameters and offers."""
-        return cast("ModelDetail", await self._asker.document(get(f"/api/models/{quote(slug)}")))
+        return await self._asker.document(get(f"/api/models/{quote(slug)}"), ModelDetail)
 
     async def providers(self) -> list[Provider]:
         """Every provider, and how its offers do."""
-        return cast("list[Provider]", (await self._asker.document(get("/api/providers")))["providers"])
+        found: list[Provider] = await self._asker.member(get("/api/providers"), "providers")
+        return found
 
     async def retry_provider(self, name: str) -> Retried:
         """Let the next job try a provider's offers that are left alone after trouble."""
         path = f"/api/providers/{quote(name, safe='')}/retry"
-        return cast("Retried", await self._asker.document(post(path)))
+        return await self._asker.document(post(path), Retried)
 
     async def project(self) -> Project:
         """Your own project: what it may use, and what it uses."""
-        return cast("Project", await self._asker.document(get("/api/project")))
+        return await self._asker.document(get("/api/project"), Project)

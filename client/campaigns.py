@@ -49,8 +49,7 @@ class AsyncCampaigns:
             Refused: it is there with another allowance; its code is `campaign_differs`.
         """
         wanted = {"name": name, **_sendable(allowance)}
-        opened: Campaign = await self._asker.document(post("/api/campaigns", wanted))
-        return opened
+        return await self._asker.document(post("/api/campaigns", wanted), Campaign)
 
     async def get(self, campaign: CampaignName) -> Campaign:
         """A campaign as it is now, with its counts and costs."""
@@ -69,8 +68,7 @@ class AsyncCampaigns:
         return await self._campaign(post(campaign_path(campaign, "/resume")))
 
     async def _campaign(self, request: Request) -> Campaign:
-        found: Campaign = await self._asker.document(request)
-        return found
+        return await self._asker.document(request, Campaign)
 
     async def add(self, campaign: CampaignName, rows: Iterable[Row]) -> Added:
         """Put rows into it, however many.
@@ -81,7 +79,9 @@ class AsyncCampaigns:
         added: Added = {"added": 0, "existing": 0, "jobs": [], "problems": []}
         sent = 0
         async for batch in self._batches(rows):
-            answer = await self._asker.document(post(campaign_path(campaign, "/jobs"), {"rows": batch}))
+            answer = await self._asker.document(
+                post(campaign_path(campaign, "/jobs"), {"rows": batch}), Added
+            )
             added = merging.added_together(added, answer, sent)
             sent += len(batch)
         return added
@@ -134,13 +134,11 @@ class AsyncCampaigns:
 
     async def cancel(self, campaign: CampaignName) -> Stopped:
         """Stop what waits of it; what runs is finished.  The server goes on by itself until that is done."""
-        stopped: Stopped = await self._asker.document(post(campaign_path(campaign, "/cancel")))
-        return stopped
+        return await self._asker.document(post(campaign_path(campaign, "/cancel")), Stopped)
 
     async def kill(self, campaign: CampaignName) -> Stopped:
         """Stop all of it.  The server goes on by itself until that is done."""
-        stopped: Stopped = await self._asker.document(post(campaign_path(campaign, "/kill")))
-        return stopped
+        return await self._asker.document(post(campaign_path(campaign, "/kill")), Stopped)
 
     async def retry_failed(
         self, campaign: CampaignName, *, even_if_paid: bool = False, dry_run: bool = False
@@ -157,7 +155,7 @@ class AsyncCampaigns:
 
     async def list(self, *, name: str | None = None) -> _Campaigns:
         """The project's campaigns, newest first; with a name, the one of that name."""
-        found: _Campaigns = (await self._asker.document(get("/api/campaigns", name=name)))["campaigns"]
+        found: _Campaigns = await self._asker.member(get("/api/campaigns", name=name), "campaigns")
         return found
 
 

@@ -9,9 +9,8 @@ from uuid import UUID
 from client import downloads
 from client.asking import Asker
 from client.documents import File, Output
+from client.paging import paged
 from client.requests import Request, get, given
-
-PAGE = 100
 
 FileName = File | str | UUID
 """A file: its document or its id."""
@@ -38,28 +37,18 @@ class AsyncFiles:
         """
         return await upload(self._asker, file, name, folder)
 
-    async def files(self, *, folder: FileName | None = None) -> AsyncGenerator[File]:
+    def files(self, *, folder: FileName | None = None) -> AsyncGenerator[File]:
         """What lies in a folder, newest first, page by page.
 
         Args:
             folder: which; None for the top.
         """
-        cursor: str | None = None
         inside = None if folder is None else _id(folder)
-        while True:
-            page = await self._asker.document(
-                get("/api/files", folder=inside, limit=str(PAGE), cursor=cursor)
-            )
-            for file in page["files"]:
-                yield file
-            cursor = page["next_cursor"]
-            if not cursor:
-                return
+        return paged(self._asker, "/api/files", "files", folder=inside)
 
     async def file(self, file: FileName) -> File:
         """A file or folder as it is now."""
-        found: File = await self._asker.document(get(_path(file)))
-        return found
+        return await self._asker.document(get(_path(file)), File)
 
     async def delete_file(self, file: FileName) -> None:
         """Delete a file, or a folder with all that lies in it; jobs that were given one have a copy."""
@@ -89,10 +78,9 @@ async def upload(
     params = given({"name": name or _name_of(file), "folder": None if folder is None else _id(folder)})
     headers = {"Content-Type": "application/octet-stream"}
     # After a lost answer there may be two of it, which is better than none and costs nothing.
-    kept: File = await asker.document(
-        Request("POST", "/api/files", params=params, content=content, headers=headers)
+    return await asker.document(
+        Request("POST", "/api/files", params=params, content=content, headers=headers), File
     )
-    return kept
 
 
 def content_of(file: Content) -> bytes:

@@ -22,6 +22,7 @@ from client.documents import (
     Word,
 )
 from client.errors import JobFailed, JobHeld, StillRunning
+from client.paging import paged
 from client.requests import (
     CampaignName,
     JobName,
@@ -35,8 +36,6 @@ from client.requests import (
     post_once,
 )
 from client.watching import Until
-
-PAGE = 100
 
 
 class JobFilter(TypedDict, total=False):
@@ -82,8 +81,7 @@ class AsyncJobs:
         """
         wanted = await self._wanted(model, parameters, terms)
         headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
-        job: Job = await self._asker.document(Request("POST", "/api/jobs", json=wanted, headers=headers))
-        return job
+        return await self._asker.document(Request("POST", "/api/jobs", json=wanted, headers=headers), Job)
 
     async def run(
         self,
@@ -116,10 +114,9 @@ class AsyncJobs:
         Nothing is queued and nothing is promised.
         """
         wanted = await self._wanted(model, parameters, terms)
-        quote: Quote = await self._asker.document(
-            Request("POST", "/api/jobs", params={"dry_run": "true"}, json=wanted)
+        return await self._asker.document(
+            Request("POST", "/api/jobs", params={"dry_run": "true"}, json=wanted), Quote
         )
-        return quote
 
     async def _wanted(
         self, model: str, parameters: Mapping[str, object] | None, terms: Terms
@@ -131,8 +128,7 @@ class AsyncJobs:
 
     async def job(self, job: JobName) -> JobDetail:
         """A job as it is now, with its attempts and outputs."""
-        found: JobDetail = await self._asker.document(get(job_path(job)))
-        return found
+        return await self._asker.document(get(job_path(job)), JobDetail)
 
     async def wait(self, job: JobName, *, timeout_s: float | None = None) -> JobDetail:
         """The job once it has ended, however it did, or waits for a person.
@@ -169,28 +165,17 @@ class AsyncJobs:
 
     async def outputs(self, job: JobName) -> list[Output]:
         """The job's pictures; none while it has not ended."""
-        found: list[Output] = (await self._asker.document(get(job_path(job, "/outputs"))))["outputs"]
+        found: list[Output] = await self._asker.member(get(job_path(job, "/outputs")), "outputs")
         return found
 
-    async def jobs(self, *, limit: int | None = None, **which: Unpack[JobFilter]) -> AsyncGenerator[Job]:
+    def jobs(self, *, limit: int | None = None, **which: Unpack[JobFilter]) -> AsyncGenerator[Job]:
         """The project's jobs, newest first, page by page.
 
         Args:
             limit: how many at most; None for all.
             which: a filter.
         """
-        query = _query(which)
-        cursor: str | None = None
-        left = limit
-        while left is None or left > 0:
-            size = PAGE if left is None else min(left, PAGE)
-            page = await self._asker.document(get("/api/jobs", **query, limit=str(size), cursor=cursor))
-            for job in page["jobs"]:
-                yield job
-            cursor = page["next_cursor"]
-            left = None if left is None else left - len(page["jobs"])
-            if not cursor:
-                return
+        return paged(self._asker, "/api/jobs", "jobs", limit=limit, **_query(which))
 
     # --- stopping, trying again, deciding ------------------------------------------------------------
 
@@ -214,10 +199,9 @@ class AsyncJobs:
 
     async def _stop(self, job: JobName, verb: str, wait_s: float | None) -> StopAnswer:
         params = given({"wait_s": None if wait_s is None else f"{wait_s:g}"})
-        stopped: StopAnswer = await self._asker.document(
-            Request("POST", job_path(job, f"/{verb}"), params=params)
+        return await self._asker.document(
+            Request("POST", job_path(job, f"/{verb}"), params=params), StopAnswer
         )
-        return stopped
 
     async def retry(self, job: JobName, *, even_if_paid: bool = False) -> RetryAnswer:
         """Try a job again, as a new one.
@@ -226,10 +210,9 @@ class AsyncJobs:
             job: one that failed, expired or was stopped.
             even_if_paid: also where money may have gone into it: it may be paid for twice.
         """
-        retried: RetryAnswer = await self._asker.document(
-            post(job_path(job, "/retry"), {"even_if_paid": even_if_paid})
+        return await self._asker.document(
+            post(job_path(job, "/retry"), {"even_if_paid": even_if_paid}), RetryAnswer
         )
-        return retried
 
     async def resolve(self, job: JobName, how: str, *, remote_id: str | None = None) -> Resolved:
         """Decide about a held job.  Not safe to call twice: it may be held again meanwhile.
@@ -240,8 +223,7 @@ class AsyncJobs:
             remote_id: that id.
         """
         decision = given({"how": how, "remote_id": remote_id})
-        resolved: Resolved = await self._asker.document(post_once(job_path(job, "/resolve"), decision))
-        return resolved
+        return await self._asker.document(post_once(job_path(job, "/resolve"), decision), Resolved)
 
     # --- many at once --------------------------------------------------------------------------------
 
@@ -272,9 +254,9 @@ class AsyncJobs:
     ) -> Stopped:
         """What became of all of them, also when there were too many for one answer."""
         wish = post(f"/api/jobs/{verb}", _whom(jobs, where))
-        stopped: Stopped = await self._asker.document(wish)
+        stopped = await self._asker.document(wish, Stopped)
         while where is not None and not stopped["is_complete"]:
-            stopped = merging.stopped_together(stopped, await self._asker.document(wish))
+            stopped = merging.stopped_together(stopped, await self._asker.document(wish, Stopped))
         return stopped
 
     async def retry_many(
@@ -307,9 +289,9 @@ async def retried_all(asker: Asker, path: str, how: Mapping[str, object]) -> Ret
 
     A dry run is asked for once: it counts what it can in its time.
     """
-    retried: RetriedJobs = await asker.document(post(path, how))
+    retried = await asker.document(post(path, how), RetriedJobs)
     while (cursor := retried["next_cursor"]) is not None and "dry_run" not in how:
-        more = await asker.document(post(path, {**how, "cursor": cursor}))
+        more = await asker.document(post(path, {**how, "cursor": cursor}), RetriedJobs)
         retried = merging.retried_together(retried, more)
     return retried
 

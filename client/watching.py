@@ -121,13 +121,12 @@ def is_event(told: Event | Word) -> TypeGuard[Event]:
 
 async def trail(asker: Asker, name: str) -> list[Event]:
     """Every status the job has had so far, in order."""
-    found: list[Event] = (await asker.document(get(job_path(name, "/events"))))["events"]
+    found: list[Event] = await asker.member(get(job_path(name, "/events")), "events")
     return found
 
 
 async def _look(asker: Asker, name: str) -> JobDetail:
-    job: JobDetail = await asker.document(get(job_path(name)))
-    return job
+    return await asker.document(get(job_path(name)), JobDetail)
 
 
 def _place(job: JobDetail) -> tuple[object, ...]:

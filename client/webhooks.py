@@ -7,10 +7,9 @@ from urllib.parse import quote
 from uuid import UUID
 
 from client.asking import Asker
+from client.paging import paged
 from client.requests import JobName, Request, get, name_of_job, post, post_once
 from client.wire import finish, stepped
-
-PAGE = 500
 
 
 class Webhook(TypedDict):
@@ -63,6 +62,13 @@ class DeliveryDetail(Delivery):
     requests: list[Try]
 
 
+class Replayed(TypedDict):
+    """How many are sent again, and whether that were all."""
+
+    replayed: int
+    is_complete: bool
+
+
 WebhookName = Webhook | str | UUID
 """A receiver: its document or its id."""
 
@@ -83,14 +89,12 @@ class AsyncWebhooks:
     async def add(self, url: str, events: Sequence[str] | None = None) -> NewWebhook:
         """A receiver of every job that ends from now on, with its secret; of all events without `events`."""
         wanted = {"url": url, "events": None if events is None else list(events)}
-        made: NewWebhook = await self._asker.document(post_once("/api/webhooks", wanted))
-        return made
+        return await self._asker.document(post_once("/api/webhooks", wanted), NewWebhook)
 
     async def list(self) -> _Webhooks:
         """All of them, the oldest first."""
-        found = await self._asker.document(get("/api/webhooks"))
-        webhooks: _Webhooks = found["webhooks"]
-        return webhooks
+        found: _Webhooks = await self._asker.member(get("/api/webhooks"), "webhooks")
+        return found
 
     async def get(self, webhook: WebhookName) -> Webhook:
         """A receiver as it is now."""
@@ -110,8 +114,7 @@ class AsyncWebhooks:
         return await self._webhook(post(_path(webhook, "/enable")))
 
     async def _webhook(self, request: Request) -> Webhook:
-        found: Webhook = await self._asker.document(request)
-        return found
+        return await self._asker.document(request, Webhook)
 
     async def remove(self, webhook: WebhookName) -> None:
         """Nothing is sent there any more."""
@@ -119,22 +122,19 @@ class AsyncWebhooks:
 
     async def secret(self, webhook: WebhookName) -> str:
         """What its messages are signed with."""
-        found = await self._asker.document(get(_path(webhook, "/secret")))
-        return str(found["secret"])
+        return str(await self._asker.member(get(_path(webhook, "/secret")), "secret"))
 
     async def secret_of_jobs(self) -> str:
         """What is sent to the `webhook_url` of single jobs is signed with."""
-        found = await self._asker.document(get("/api/project/webhook-secret"))
-        return str(found["secret"])
+        return str(await self._asker.member(get("/api/project/webhook-secret"), "secret"))
 
     async def test(self, webhook: WebhookName) -> Delivery:
         """Send it a `webhook.test`; `delivery` says what came of it."""
-        owed: Delivery = await self._asker.document(
-            Request("POST", _path(webhook, "/test"), may_repeat=False)
+        return await self._asker.document(
+            Request("POST", _path(webhook, "/test"), may_repeat=False), Delivery
         )
-        return owed
 
-    async def deliveries(
+    def deliveries(
         self,
         *,
         webhook: WebhookName | None = None,
@@ -142,42 +142,32 @@ class AsyncWebhooks:
         state: str | None = None,
     ) -> AsyncGenerator[Delivery]:
         """What receivers were told and are owed, newest first: `owed`, `delivered`, `given_up`."""
-        cursor: str | None = None
-        while True:
-            asked = get(
-                "/api/deliveries",
-                webhook=None if webhook is None else _name(webhook),
-                job=None if job is None else name_of_job(job),
-                state=state,
-                cursor=cursor,
-                limit=str(PAGE),
-            )
-            page = await self._asker.document(asked)
-            for one in page["deliveries"]:
-                yield one
-            cursor = page["next_cursor"]
-            if cursor is None:
-                return
+        return paged(
+            self._asker,
+            "/api/deliveries",
+            "deliveries",
+            webhook=None if webhook is None else _name(webhook),
+            job=None if job is None else name_of_job(job),
+            state=state,
+        )
 
     async def delivery(self, delivery: DeliveryName) -> DeliveryDetail:
         """One of them with every request."""
-        found: DeliveryDetail = await self._asker.document(get(_delivery_path(delivery)))
-        return found
+        return await self._asker.document(get(_delivery_path(delivery)), DeliveryDetail)
 
     async def replay(self, delivery: DeliveryName) -> Delivery:
         """Send it again, whatever became of it, under the id it had."""
-        owed: Delivery = await self._asker.document(
-            Request("POST", _delivery_path(delivery, "/replay"), may_repeat=False)
+        return await self._asker.document(
+            Request("POST", _delivery_path(delivery, "/replay"), may_repeat=False), Delivery
         )
-        return owed
 
     async def replay_given_up(self, webhook: WebhookName, since: datetime | None = None) -> int:
         """Send a receiver again what was given up, all or since a time; how many that are."""
         replayed = 0
         while True:
             wanted = {"since": None if since is None else since.isoformat()}
-            answer = await self._asker.document(post(_path(webhook, "/replay"), wanted))
-            replayed += int(answer["replayed"])
+            answer = await self._asker.document(post(_path(webhook, "/replay"), wanted), Replayed)
+            replayed += answer["replayed"]
             if answer["is_complete"]:
                 return replayed
 

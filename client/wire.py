@@ -19,7 +19,12 @@ import httpx
 STREAMS_MAX = 50
 """Event streams at a time: half of the connections, so that requests always find one."""
 
-CONNECTIONS = httpx.Limits(max_connections=2 * STREAMS_MAX, max_keepalive_connections=20)
+CONNECTIONS = httpx.Limits(
+    max_connections=2 * STREAMS_MAX,
+    max_keepalive_connections=20,
+    # Shorter than the server's five seconds: a request must not meet a connection that is just being closed.
+    keepalive_expiry=3.0,
+)
 
 _Value = TypeVar("_Value")
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-import client.jobs
+import client.paging
 from client import JobFailed, JobHeld, NotAuthorized, NotFound, Refused, StillRunning
 from models.lifecycle import StopOutcome
 
@@ -157,7 +157,7 @@ def test_events_of_what_is_not_there_are_not_found(darkroom):
 
 
 def test_jobs_are_listed_over_pages_and_filtered(darkroom, monkeypatch):
-    monkeypatch.setattr(client.jobs, "PAGE", 2)
+    monkeypatch.setattr(client.paging, "PAGE", 2)
     numbers = [darkroom.submit(MODEL, PROMPT, tags=["odd"] if n % 2 else [])["id"] for n in range(5)]
 
     assert [job["id"] for job in darkroom.jobs()] == numbers[::-1]

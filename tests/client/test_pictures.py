@@ -6,7 +6,7 @@ import httpx
 import pytest
 from PIL import Image
 
-import client.files
+import client.paging
 import client.pictures
 from client import NotFound
 
@@ -55,7 +55,7 @@ def test_what_is_too_much_for_one_request_is_uploaded_first(darkroom, picture, m
 
 
 def test_a_file_is_kept_listed_fetched_named_by_a_job_and_deleted(darkroom, picture, tmp_path, monkeypatch):
-    monkeypatch.setattr(client.files, "PAGE", 1)
+    monkeypatch.setattr(client.paging, "PAGE", 1)
     mine, other = darkroom.upload(picture), darkroom.upload(b"words", name="words.txt")
 
     assert [file["name"] for file in darkroom.files()] == ["words.txt", "cat.png"]

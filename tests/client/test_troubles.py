@@ -134,6 +134,8 @@ def test_without_patience_a_server_is_asked_once(open_answers):
         (httpx.Response(404, text="<html>nginx</html>"), NotDarkroom),
         (httpx.Response(301, headers={"location": "https://elsewhere.test"}), NotDarkroom),
         (httpx.Response(200, text="<html>welcome</html>"), NotDarkroom),
+        (httpx.Response(200, json={"hello": "world"}), NotDarkroom),
+        (httpx.Response(200, json=["hello"]), NotDarkroom),
     ],
 )
 def test_what_no_patience_mends_is_told_at_once(open_answers, answer, kind):

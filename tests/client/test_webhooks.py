@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import text
 
-import client.webhooks
+import client.paging
 from client import NotFound, Refused
 
 URL = "https://studio.example/darkroom"
@@ -40,7 +40,7 @@ def test_an_address_that_cannot_be_told_is_refused(darkroom):
 
 
 def test_what_was_told_is_read_page_by_page_and_sent_again(darkroom, hand, database, project, monkeypatch):
-    monkeypatch.setattr(client.webhooks, "PAGE", 2)
+    monkeypatch.setattr(client.paging, "PAGE", 2)
     made = darkroom.webhooks.add(URL)
     jobs = [hand.queue() for _ in range(5)]
     for job in jobs:
