@@ -57,15 +57,9 @@ def pace(port: int, requests: Sequence[bytes], *, clients: int, total: int) -> P
     ends = []
     for number in range(PROCESSES):
         ours, theirs = context.Pipe()
-        arguments = (
-            port,
-            requests[number::PROCESSES],
-            clients // PROCESSES,
-            total // PROCESSES,
-            start,
-            theirs,
-        )
-        context.Process(target=_run, args=arguments, daemon=True).start()
+        share = _Share(port, requests[number::PROCESSES], clients // PROCESSES, total // PROCESSES)
+        context.Process(target=_run, args=(share, start, theirs), daemon=True).start()
+        theirs.close()
         ends.append(ours)
     results = [end.recv() for end in ends]
     took_ms = sorted(ms for result in results for ms in result[2])
