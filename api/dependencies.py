@@ -14,10 +14,10 @@ from functools import partial
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 
 import broker
 import catalogue
@@ -140,57 +140,27 @@ ServicesOf = Annotated[Services, Depends(services_of)]
 
 # --- who asks ------------------------------------------------------------------------------------
 
-_API_KEY = APIKeyHeader(
-    name="x-api-key", scheme_name="API key", description="A project's key, as Wiro's.", auto_error=False
-)
-_NONCE = APIKeyHeader(
-    name="x-nonce",
-    scheme_name="Nonce",
-    description="Any number; for projects with signatures.",
-    auto_error=False,
-)
-_SIGNATURE = APIKeyHeader(
-    name="x-signature",
-    scheme_name="Signature",
-    description="Hex HMAC-SHA256 under the API key of API secret and nonce; for projects with signatures.",
-    auto_error=False,
-)
-_BEARER = HTTPBearer(
-    scheme_name="Key and secret", description="`Authorization: Bearer API_KEY:API_SECRET`", auto_error=False
-)
+# One dependency each, which reads the headers itself: FastAPI takes longer to solve a tree of them than
+# it takes to know the caller.  `api.openapi` tells of the headers.
 
 
-async def wiro_credentials(
-    api_key: Annotated[str | None, Security(_API_KEY)],
-    nonce: Annotated[str | None, Security(_NONCE)],
-    signature: Annotated[str | None, Security(_SIGNATURE)],
-) -> Credentials:
-    """Wiro's three headers."""
-    return Credentials(api_key, nonce, signature)
-
-
-async def uncounted_wiro_project(
-    request: Request, services: ServicesOf, sent: Annotated[Credentials, Depends(wiro_credentials)]
-) -> Caller:
+async def uncounted_wiro_project(request: Request) -> Caller:
     """The project behind a request to Wiro's doors, however many it makes.
 
     Raises:
         WiroRefusal: 401, with Wiro's sentence.
     """
     try:
+        sent = _wiro_headers(request)
         if not sent.api_key:
             authentication.refuse_bearer(request.headers.get("authorization"))
-        return authentication.check_headers(await services.callers.by_key(sent.api_key), sent)
+        return authentication.check_headers(await _caller(request, sent.api_key), sent)
     except NotAuthorized as exc:
         _note_refusal(exc)
         raise WiroRefusal((exc.code, str(exc)), status=401) from exc
 
 
-async def uncounted_native_project(
-    services: ServicesOf,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
-    sent: Annotated[Credentials, Depends(wiro_credentials)],
-) -> Caller:
+async def uncounted_native_project(request: Request) -> Caller:
     """The project behind a request to the native API, however many it makes.
 
     It is proved by key and secret, or by Wiro's headers.
@@ -198,48 +168,59 @@ async def uncounted_native_project(
     Raises:
         Problem: 401.
     """
+    scheme, credentials = get_authorization_scheme_param(request.headers.get("authorization"))
     try:
-        if bearer is None:
-            return authentication.check_headers(await services.callers.by_key(sent.api_key), sent)
-        api_key, _, api_secret = bearer.credentials.partition(":")
-        return authentication.check_secret(await services.callers.by_key(api_key), api_secret)
+        if scheme.lower() != "bearer" or not credentials:
+            sent = _wiro_headers(request)
+            return authentication.check_headers(await _caller(request, sent.api_key), sent)
+        api_key, _, api_secret = credentials.partition(":")
+        return authentication.check_secret(await _caller(request, api_key), api_secret)
     except NotAuthorized as exc:
         _note_refusal(exc)
         detail = f"{exc} Send Authorization: Bearer API_KEY:API_SECRET, or Wiro's headers."
         raise Problem(401, "not_authorized", detail) from exc
 
 
+async def wiro_project(request: Request) -> Caller:
+    """The same, and one of the requests that it may make in a minute.
+
+    Raises:
+        RateLimited: it has made them all.
+    """
+    return await _counted(request, await uncounted_wiro_project(request))
+
+
+async def native_project(request: Request) -> Caller:
+    """The same, and one of the requests that it may make in a minute.
+
+    Raises:
+        RateLimited: it has made them all.
+    """
+    return await _counted(request, await uncounted_native_project(request))
+
+
+WiroProject = Annotated[Caller, Depends(wiro_project)]
+NativeProject = Annotated[Caller, Depends(native_project)]
 UncountedWiroProject = Annotated[Caller, Depends(uncounted_wiro_project)]
 UncountedNativeProject = Annotated[Caller, Depends(uncounted_native_project)]
 """For the doors that stop things: nobody has to wait for his turn to stop spending."""
 
 
-async def wiro_project(services: ServicesOf, caller: UncountedWiroProject) -> Caller:
-    """The same, and one of the requests that it may make in a minute.
-
-    Raises:
-        RateLimited: it has made them all.
-    """
-    return await _counted(services, caller)
+def _wiro_headers(request: Request) -> Credentials:
+    headers = request.headers
+    return Credentials(headers.get("x-api-key"), headers.get("x-nonce"), headers.get("x-signature"))
 
 
-async def native_project(services: ServicesOf, caller: UncountedNativeProject) -> Caller:
-    """The same, and one of the requests that it may make in a minute.
-
-    Raises:
-        RateLimited: it has made them all.
-    """
-    return await _counted(services, caller)
+async def _caller(request: Request, api_key: str | None) -> Caller | None:
+    services = await services_of(request)
+    return await services.callers.by_key(api_key)
 
 
-WiroProject = Annotated[Caller, Depends(wiro_project)]
-NativeProject = Annotated[Caller, Depends(native_project)]
-
-
-async def _counted(services: Services, caller: Caller) -> Caller:
+async def _counted(request: Request, caller: Caller) -> Caller:
     per_minute = caller.requests_per_minute
     if per_minute is not None:
-        wait_s = await to_thread.run_sync(services.throttle.wait_s, caller.id, per_minute)
+        throttle = (await services_of(request)).throttle
+        wait_s = await to_thread.run_sync(throttle.wait_s, caller.id, per_minute)
         if wait_s:
             raise RateLimited(per_minute, wait_s)
     return caller
@@ -257,17 +238,10 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            await _refuse_strangers(request)
+            await uncounted_native_project(request)  # the door asks again; the key is read once a second
             return await handle(request)
 
         return handle if self.body_field is None else guarded
-
-
-async def _refuse_strangers(request: Request) -> None:
-    """Raises what the door itself would, which asks again: the key is read once a second."""
-    sent = [await one(request) for one in (_API_KEY, _NONCE, _SIGNATURE)]
-    services = await services_of(request)
-    await uncounted_native_project(services, await _BEARER(request), Credentials(*sent))
 
 
 def _note_refusal(exc: NotAuthorized) -> None:

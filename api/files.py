@@ -89,6 +89,7 @@ def _headers(stored: Output | File) -> dict[str, str]:
         "ETag": f'"{stored.sha256}"',
         "Cache-Control": "private, max-age=31536000, immutable",
         "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",  # the address is the permission: nobody is told where it was read
         "Accept-Ranges": "bytes",
     }
     if not is_shown(stored.content_type):

@@ -36,6 +36,39 @@ _HEADERS: dict[int, dict[str, Any]] = {
 }
 
 
+_KEYLESS = frozenset({"/v1/File/{access_key}/{name}"})
+"""Of the doors of both APIs; the address is the permission."""
+
+_SCHEMES = {
+    "API key": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-api-key",
+        "description": "A project's key, as Wiro's; of a key project the whole proof.",
+    },
+    "Nonce": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-nonce",
+        "description": "Any number; for projects with signatures.",
+    },
+    "Signature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-signature",
+        "description": "Hex HMAC-SHA256 under the API key of API secret and nonce; for projects with "
+        "signatures.",
+    },
+    "Key and secret": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "`Authorization: Bearer API_KEY:API_SECRET`",
+    },
+}
+_WIROS_PROOFS: list[dict[str, list[str]]] = [{"API key": []}, {"API key": [], "Nonce": [], "Signature": []}]
+_NATIVE_PROOFS = [{"Key and secret": []}, *_WIROS_PROOFS]
+
+
 class DocumentedApi(FastAPI):
     """A FastAPI whose document also tells how requests are refused."""
 
@@ -47,8 +80,12 @@ class DocumentedApi(FastAPI):
 
 
 def _completed(document: dict[str, Any]) -> dict[str, Any]:
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    components = document.setdefault("components", {})
+    components["securitySchemes"] = _SCHEMES
+    schemas = components.setdefault("schemas", {})
     for path, operation in _operations(document):
+        if path.startswith(("/v1/", "/api/")) and path not in _KEYLESS:
+            operation["security"] = _WIROS_PROOFS if path.startswith("/v1/") else _NATIVE_PROOFS
         if path.startswith("/v1/"):
             _complete_wiros(path, operation)
         elif path.startswith("/api/"):

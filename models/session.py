@@ -51,6 +51,7 @@ class Database:
             pool_timeout=30,
             pool_pre_ping=True,  # Postgres may have restarted since the last use
             connect_args=dict(CONNECTING),
+            hide_parameters=True,  # keys, tokens and prompts are among them, and errors are logged
         )
         event.listen(self.engine, "connect", _let_go_of_the_frozen)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
@@ -63,6 +64,7 @@ class Database:
             isolation_level="AUTOCOMMIT",
             # No ping: whoever uses these tries again by himself.
             connect_args=dict(CONNECTING),
+            hide_parameters=True,
         )
         event.listen(self._by_number, "connect", _let_go_of_the_frozen)
         event.listen(self._by_number, "connect", _plan_by_number)
@@ -74,6 +76,7 @@ class Database:
             pool_pre_ping=True,
             isolation_level="AUTOCOMMIT",
             connect_args=dict(CONNECTING),
+            hide_parameters=True,
         )
 
     @contextmanager

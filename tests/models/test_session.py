@@ -107,3 +107,11 @@ def test_a_statement_is_a_unit_of_work_of_its_own(database):
 
     with database.transaction() as session:
         assert session.execute(text("SELECT text FROM notes")).scalars().all() == ["kept"]
+
+
+def test_an_error_quotes_no_value_that_was_sent(database):
+    key = "a-secret-key"
+    with pytest.raises(DBAPIError) as failed, database.transaction() as session:
+        session.execute(text("SELECT no_such_column WHERE 'x' = :key"), {"key": key})
+
+    assert key not in str(failed.value)
