@@ -30,6 +30,7 @@ _OPTIONS = {
     "statuses": "status",
     "outcomes": "outcome",
     "error_codes": "error-code",
+    "tags": "tag",
     "created_before": "before",
 }
 

@@ -12,6 +12,7 @@ from cli.options import (
     json_option,
     opened,
     read_words,
+    tags_option,
 )
 from cli.rendering import (
     NOTHING_BOUGHT,
@@ -53,6 +54,7 @@ from models.lifecycle import AttemptState, Outcome, Status, StopOutcome
 @click.option("--campaign", metavar="NAME", help="Only jobs of this campaign, by name or id.")
 @click.option("--model", "model_slug", metavar="OWNER/MODEL", help="Only jobs for this model.")
 @click.option("--error-code", help="Only jobs with this error; several with commas.")
+@tags_option("Only jobs with this tag, or with all of several with commas.")
 @click.option("--before", type=click.DateTime(), help="Only jobs queued before this time, in local time.")
 @click.option("--held", is_flag=True, help="Only jobs that wait for you to resolve them.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
@@ -66,6 +68,7 @@ def list_jobs(
     campaign: str | None,
     model_slug: str | None,
     error_code: str | None,
+    tags: list[str] | None,
     before: datetime | None,
     held: bool,
     limit: int,
@@ -79,6 +82,7 @@ def list_jobs(
         "campaign": None if campaign is None else find_campaign(client, campaign),
         "model": model_slug,
         "error_code": error_code,
+        "tag": None if tags is None else ",".join(tags),
         "created_before": before,
         "held": held or None,
     }
@@ -186,6 +190,7 @@ def _job_facts(job: JobDetail, campaign: str | None) -> list[tuple[str, str | Te
         ("route", job["route"]),
         ("on unknown", job["on_unknown"]),
         ("priority", str(job["priority"])),
+        ("tags", ", ".join(job["tags"])),
         ("tries again", f"job {job['retry_of']}" if job["retry_of"] else None),
         ("tried again", f"as job {job['retried_as']}" if job["retried_as"] else None),
         ("start by", when(job["start_by_at"])),

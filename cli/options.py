@@ -63,6 +63,17 @@ def file_option(command: _Command) -> _Command:
     )(command)
 
 
+def tags_option(told: str) -> Callable[[_Command], _Command]:
+    """`--tag`, as `tags`: a list of words, or None."""
+    return click.option(
+        "--tag",
+        "tags",
+        metavar="WORD[,WORD]",
+        callback=lambda _ctx, _option, value: read_tags(value),
+        help=told,
+    )
+
+
 def buying_options(command: _Command) -> _Command:
     """How the jobs are to be bought, until when, and how often they are tried, as `terms`.
 
@@ -181,6 +192,20 @@ def read_providers(value: str | None) -> tuple[str, ...] | None:
     if not all(names) or len(set(names)) < len(names) or not _can_be_sent(value):
         raise click.BadParameter(f"takes NAME or NAME,NAME, each once, got {value!r}")
     return names
+
+
+def read_tags(value: str | None) -> list[str] | None:
+    """Words parted by commas; None when nothing was said.
+
+    Raises:
+        click.BadParameter: there is no word.
+    """
+    if value is None:
+        return None
+    words = [word.strip() for word in value.split(",")]
+    if not all(words) or not _can_be_sent(value):
+        raise click.BadParameter(f"takes WORD or WORD,WORD, got {value!r}")
+    return words
 
 
 def read_files(pairs: tuple[str, ...]) -> list[tuple[str, Path]]:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cli.campaign_names import find_campaign
 from cli.client import PATIENCE_S
-from cli.options import check_whom, json_option, opened
+from cli.options import check_whom, json_option, opened, tags_option
 from cli.rendering import facts, plain, print_json, to_stderr, to_stdout
 from client.documents import RetriedJobs
 
@@ -64,6 +64,7 @@ yes_option = click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
 @click.option("--error-code", "error_codes", multiple=True, help="Jobs with this error; repeat it for more.")
 @click.option("--model", "model_slug", metavar="OWNER/MODEL", help="Jobs for this model.")
 @click.option("--provider", metavar="NAME", help="Jobs that were with this provider, or wanted nobody else.")
+@tags_option("Jobs with this tag, or with all of several with commas.")
 @click.option("--before", type=click.DateTime(), help="Jobs queued before this time, in local time.")
 @click.option("--all", "is_all", is_flag=True, help="Every job that failed or expired.")
 @even_if_paid_option
@@ -79,6 +80,7 @@ def retry(
     error_codes: tuple[str, ...],
     model_slug: str | None,
     provider: str | None,
+    tags: list[str] | None,
     before: datetime | None,
     is_all: bool,
     even_if_paid: bool,
@@ -97,6 +99,7 @@ def retry(
         "error_codes": list(error_codes) or None,
         "model": model_slug,
         "provider": provider,
+        "tags": tags,
         "created_before": None if before is None else before.astimezone().isoformat(),
         "all": is_all or None,
     }

@@ -6,13 +6,21 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from cli import pictures, sending
+from cli import pictures, quoting, sending
 from cli.client import PATIENCE_S
-from cli.options import PRIORITY, buying_options, file_option, json_option, opened, parameter_option
+from cli.options import (
+    PRIORITY,
+    buying_options,
+    file_option,
+    json_option,
+    opened,
+    parameter_option,
+    tags_option,
+)
 from cli.rendering import became, place, plain, print_json, to_stderr, to_stdout
 from cli.resolving import what_to_do
 from cli.terms import Terms
-from client import Darkroom
+from client import Darkroom, documents
 from client.documents import Job, JobDetail
 
 INTERRUPTED = 130
@@ -24,6 +32,8 @@ INTERRUPTED = 130
 @file_option
 @buying_options
 @click.option("--priority", type=PRIORITY, help="Higher goes first; 0 unless said.")
+@tags_option("Words of yours, to find it by; several with commas.")
+@click.option("--dry-run", is_flag=True, help="Queue nothing; tell who would make it, and for how much.")
 @click.option("--wait", is_flag=True, help="Wait until it has ended; exit 1 if it fails or is held.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Wait, and save the pictures here."
@@ -38,6 +48,8 @@ def run(
     files: list[tuple[str, Path]],
     terms: Terms,
     priority: int | None,
+    tags: list[str] | None,
+    dry_run: bool,
     wait: bool,
     out: Path | None,
     as_json: bool,
@@ -45,12 +57,20 @@ def run(
     """Run one job.
 
     A picture it takes is a file, `-f inputImage=@cat.png`, or a URL, `-p inputImage=https://...`;
-    several URLs are parted by commas.
+    several URLs are parted by commas.  With --dry-run nothing is queued, and you are told what would
+    become of it.
     """
+    if dry_run and (wait or out is not None):
+        raise click.UsageError("--dry-run queues nothing, so there is nothing to wait for.")
     folder = pictures.prepare(out) if out else None
     client = opened(ctx)
     sent = sending.with_pictures(parameters, files)
-    queued = client.submit(model, sent, **terms.document(priority))
+    said: documents.Terms = {**terms.document(priority), "tags": tags}
+    if dry_run:
+        quote = client.dry_run(model, sent, **said)
+        print_json(quote) if as_json else quoting.tell(quote)
+        return
+    queued = client.submit(model, sent, **said)
     if not wait and folder is None:
         _tell_submitted(queued, as_json)
         return

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cli.campaign_names import find_campaign
 from cli.client import PATIENCE_S
-from cli.options import PRIORITY, check_whom, json_option, opened, read_words
+from cli.options import PRIORITY, check_whom, json_option, opened, read_words, tags_option
 from cli.rendering import (
     NOTHING_BOUGHT,
     became,
@@ -48,6 +48,7 @@ def whom_options(command: _Command) -> _Command:
         "--provider", metavar="NAME", help="Jobs that are with this provider now, or want nobody else."
     )
     @click.option("--priority", type=PRIORITY, help="Jobs with this priority.")
+    @tags_option("Jobs with this tag, or with all of several with commas.")
     @click.option("--held", is_flag=True, help="Jobs that wait for you to resolve them.")
     @click.option("--before", type=click.DateTime(), help="Jobs queued before this time, in local time.")
     @click.option("--all", "is_all", is_flag=True, help="Every job of the project.")
@@ -67,6 +68,7 @@ def _said(
     model_slug: str | None,
     provider: str | None,
     priority: int | None,
+    tags: list[str] | None,
     held: bool,
     before: datetime | None,
     is_all: bool,
@@ -78,6 +80,7 @@ def _said(
         "model": model_slug,
         "provider": provider,
         "priority": priority,
+        "tags": tags,
         "held": held or None,
         "created_before": None if before is None else before.astimezone().isoformat(),
         "all": is_all or None,

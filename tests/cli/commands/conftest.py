@@ -57,6 +57,7 @@ def make_job(number, **values):
         "excluded": {},
         "notice": None,
         "priority": 0,
+        "tags": [],
         "start_by_at": None,
         "deadline_at": None,
         "retry": None,
@@ -111,6 +112,37 @@ def make_output(content=PICTURE, **values):
     }
 
 
+def make_quoted_offer(provider, rank=None, **values):
+    return {
+        "provider": provider,
+        "remote_id": provider,
+        "fits": rank is not None,
+        "why_not": None if rank is not None else f"{provider} is off",
+        "price_usd": "0.04",
+        "rank": rank,
+        "obstacle": None,
+        **values,
+    }
+
+
+def make_quote(**values):
+    return {
+        "model": "black-forest-labs/flux-pro-1-1",
+        "parameters": {"prompt": "a fox", "seed": 42},
+        "providers": None,
+        "route": "order",
+        "on_unknown": "hold",
+        "priority": 0,
+        "tags": [],
+        "first_choice": "bfl",
+        "goes_to": "bfl",
+        "offers": [make_quoted_offer("bfl", 1), make_quoted_offer("wiro")],
+        "obstacles": [],
+        "notice": None,
+        **values,
+    }
+
+
 def make_stop(**values):
     return {
         "matched": 0,
@@ -157,6 +189,7 @@ class FakeServer:
     retries: list = field(default_factory=list)  # what is answered to a wish to retry, one by one
     stops: list = field(default_factory=list)  # what is answered to a wish to stop many, one by one
     providers: list = field(default_factory=list)
+    quoted: dict = field(default_factory=dict)  # how the answer to a dry run differs
 
     def __call__(self, request):
         self.asked.append(request)
@@ -194,6 +227,8 @@ class FakeServer:
 
     def _about_jobs(self, request):
         match (request.method, request.url.path.strip("/").split("/")):
+            case ("POST", ["api", "jobs"]) if request.url.params.get("dry_run") == "true":
+                return httpx.Response(200, json=make_quote(**self.quoted))
             case ("POST", ["api", "jobs"]):
                 return httpx.Response(202, json=self._queue(json.loads(request.content)))
             case ("GET", ["api", "jobs"]):
@@ -374,6 +409,12 @@ def attempt():
 def output():
     """`output()`: a picture of a job, as the API shows it; the server has its bytes."""
     return make_output
+
+
+@pytest.fixture
+def quoted_offer():
+    """One way to buy a job, in the answer to a dry run."""
+    return make_quoted_offer
 
 
 @pytest.fixture
