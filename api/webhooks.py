@@ -106,6 +106,13 @@ def secret(uuid: UUID, project: NativeProject, services: ServicesOf) -> SecretAn
         return SecretAnswer(secret=_webhook(session, project.id, uuid).secret)
 
 
+@router.post("/{uuid}/rotate-secret", summary="Change a webhook's secret", responses=_NOT_FOUND)
+def rotate_secret(uuid: UUID, project: NativeProject, services: ServicesOf) -> SecretAnswer:
+    """A new one.  For a day messages bear two signatures, while you put it in place."""
+    with services.database.transaction() as session:
+        return SecretAnswer(secret=webhooks.rotate(session, _webhook(session, project.id, uuid).id))
+
+
 @router.post("/{uuid}/enable", summary="Enable a webhook", responses=_NOT_FOUND)
 def enable(uuid: UUID, project: NativeProject, services: ServicesOf) -> WebhookAnswer:
     """Tell it again, of what ends from now on; what was given up can be replayed.  Safe to call twice."""

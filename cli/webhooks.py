@@ -81,6 +81,16 @@ def secret(ctx: click.Context, *, name: str | None, as_json: bool) -> None:
 
 @webhook.command()
 @click.argument("name", metavar="ID")
+@json_option
+@click.pass_context
+def rotate(ctx: click.Context, *, name: str, as_json: bool) -> None:
+    """Give a receiver another secret; for a day its messages are signed with the old one too."""
+    made = opened(ctx).webhooks.rotate_secret(name)
+    print_json({"secret": made}) if as_json else click.echo(made)
+
+
+@webhook.command()
+@click.argument("name", metavar="ID")
 @click.pass_context
 def remove(ctx: click.Context, *, name: str) -> None:
     """Tell a receiver nothing any more."""

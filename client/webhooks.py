@@ -124,6 +124,11 @@ class AsyncWebhooks:
         """What its messages are signed with."""
         return str(await self._asker.member(get(_path(webhook, "/secret")), "secret"))
 
+    async def rotate_secret(self, webhook: WebhookName) -> str:
+        """A new secret; for a day messages are signed with the old one too."""
+        asked = Request("POST", _path(webhook, "/rotate-secret"), may_repeat=False)
+        return str(await self._asker.member(asked, "secret"))
+
     async def secret_of_jobs(self) -> str:
         """What is sent to the `webhook_url` of single jobs is signed with."""
         return str(await self._asker.member(get("/api/project/webhook-secret"), "secret"))
@@ -223,6 +228,10 @@ class Webhooks:
     def secret(self, webhook: WebhookName) -> str:
         """What its messages are signed with."""
         return finish(self._async.secret(webhook))
+
+    def rotate_secret(self, webhook: WebhookName) -> str:
+        """A new secret; for a day messages are signed with the old one too."""
+        return finish(self._async.rotate_secret(webhook))
 
     def secret_of_jobs(self) -> str:
         """What is sent to the `webhook_url` of single jobs is signed with."""

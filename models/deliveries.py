@@ -34,6 +34,7 @@ class Taken:
         tries: how many there have been since it was owed or replayed, this one included.
         owed_for: since then.
         secret: its webhook's; None for a job's own address.
+        old_secret: the one before, while it signs too.
         is_wanted: its webhook is there and enabled.
     """
 
@@ -52,6 +53,7 @@ class Taken:
     tries: int
     owed_for: timedelta
     secret: str | None
+    old_secret: str | None
     is_wanted: bool
 
 
@@ -107,6 +109,7 @@ WITH RECURSIVE owed (receiver) AS (
 SELECT taken.id, taken.uuid, taken.project_id, taken.job_id, taken.webhook_id, webhooks.uuid AS webhook_uuid,
     taken.kind, taken.event, taken.url, taken.receiver, taken.created_at, taken.tries AS number,
     taken.tries - taken.tries_before AS tries, now() - taken.owed_since AS owed_for, webhooks.secret,
+    CASE WHEN webhooks.old_secret_until > now() THEN webhooks.old_secret END AS old_secret,
     webhooks.disabled_at IS NULL AND webhooks.deleted_at IS NULL AS is_wanted
 FROM taken LEFT JOIN webhooks ON webhooks.id = taken.webhook_id
 ORDER BY taken.id

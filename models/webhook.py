@@ -40,6 +40,8 @@ class Webhook(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
     url: Mapped[str]
     secret: Mapped[str]  # `whsec_...`; stored as it is, since every message is signed with it
+    old_secret: Mapped[str | None]  # signs beside the new one, until its owner has put that everywhere
+    old_secret_until: Mapped[datetime | None]
     events: Mapped[list[str] | None] = mapped_column(ARRAY(Text))  # which ones; None for all
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     failing_since: Mapped[datetime | None]  # it has taken nothing since then; None when it took the last one

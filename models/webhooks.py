@@ -17,6 +17,9 @@ from models.webhook import Webhook
 MOST = 20
 """Of a project: whoever ends a job writes a row for each of them."""
 
+OLD_SECRET_SIGNS = timedelta(days=1)
+"""Beside the new one."""
+
 _SECRET_BYTES = 32
 """Standard Webhooks take 24 to 64."""
 
@@ -94,6 +97,17 @@ def disable(session: Session, webhook_id: int, why: str) -> bool:
     ).one_or_none()
     _give_up_all(session, webhook_id)
     return disabled is not None
+
+
+def rotate(session: Session, webhook_id: int) -> str:
+    """A new secret; for a day both sign, so that no message is refused while it is put in place."""
+    made = new_secret()
+    session.execute(
+        update(Webhook)
+        .where(Webhook.id == webhook_id)
+        .values(secret=made, old_secret=Webhook.secret, old_secret_until=func.now() + OLD_SECRET_SIGNS)
+    )
+    return made
 
 
 def enable(session: Session, webhook_id: int) -> None:

@@ -54,9 +54,11 @@ def _signed(session: Session, public_url: str, one: Taken, now: datetime) -> Mes
     body = _json(
         {"type": one.event, "timestamp": iso(one.created_at), "data": _data(session, public_url, one)}
     )
-    secret = one.secret or webhooks.secret_of_project(session, one.project_id)
-    signature = Signer(secret).sign(msg_id=str(one.uuid), timestamp=now, data=body.decode())
-    stamped = {"webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}
+    secrets = filter(
+        None, (one.secret or webhooks.secret_of_project(session, one.project_id), one.old_secret)
+    )
+    signatures = [Signer(secret).sign(str(one.uuid), now, body.decode()) for secret in secrets]
+    stamped = {"webhook-timestamp": str(int(now.timestamp())), "webhook-signature": " ".join(signatures)}
     return Message(body, _headers(one) | stamped)
 
 

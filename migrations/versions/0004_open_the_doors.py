@@ -159,6 +159,8 @@ def _create_webhooks() -> None:
         sa.Column("project_id", sa.BigInteger(), sa.ForeignKey("projects.id"), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("old_secret", sa.Text(), nullable=True),
+        _at("old_secret_until", nullable=True),
         sa.Column("events", postgresql.ARRAY(sa.Text()), nullable=True),
         _at("created_at", server_default=NOW, nullable=False),
         _at("failing_since", nullable=True),

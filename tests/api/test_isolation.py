@@ -174,6 +174,7 @@ CASES: dict[Door, list[Case]] = {
     ("POST", "/api/webhooks"): [Case(json={"url": "https://hook.example/in"}, is_making=True)],
     ("GET", "/api/webhooks/{uuid}"): [Case(path="/api/webhooks/<webhook>")],
     ("GET", "/api/webhooks/{uuid}/secret"): [Case(path="/api/webhooks/<webhook>/secret")],
+    ("POST", "/api/webhooks/{uuid}/rotate-secret"): [Case(path="/api/webhooks/<webhook>/rotate-secret")],
     ("PATCH", "/api/webhooks/{uuid}"): [
         Case(path="/api/webhooks/<webhook>", json={"url": "https://his.example/"})
     ],

@@ -56,6 +56,15 @@ def test_its_secret_is_told_who_asks_for_it(client, added):
     assert client.get(f"/api/webhooks/{made['id']}/secret").json() == {"secret": made["secret"]}
 
 
+def test_its_secret_can_be_changed(client, added):
+    made = added()
+
+    new = client.post(f"/api/webhooks/{made['id']}/rotate-secret").json()
+
+    assert new["secret"] not in {made["secret"], ""}
+    assert client.get(f"/api/webhooks/{made['id']}/secret").json() == new
+
+
 @pytest.mark.parametrize(
     "url",
     [

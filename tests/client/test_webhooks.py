@@ -24,6 +24,7 @@ def test_a_receiver_is_added_moved_and_removed(darkroom):
     told = darkroom.webhooks.listen(made["id"], None)
 
     assert darkroom.webhooks.secret(made) == made["secret"]
+    assert darkroom.webhooks.rotate_secret(made) == darkroom.webhooks.secret(made) != made["secret"]
     assert (moved["url"], told["events"]) == ("https://new.example/", None)
     assert darkroom.webhooks.list() == [told] == [darkroom.webhooks.get(made)]
     assert darkroom.webhooks.enable(made)["disabled_at"] is None

@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, text, update
 from standardwebhooks.webhooks import Webhook as Verifier
+from standardwebhooks.webhooks import WebhookVerificationError
 
 import catalogue
 from models import deliveries, transitions, webhooks
@@ -121,6 +122,25 @@ def test_a_webhook_is_signed_as_standard_webhooks_say(deliverer, receiver, end, 
     told = Verifier(secret).verify(body, headers)
     assert (told["type"], told["data"]["id"]) == ("job.cancelled", job_id)
     assert told["timestamp"].endswith("Z")
+
+
+def test_for_a_day_the_old_secret_signs_beside_the_new_one(database, deliverer, receiver, end, webhook):
+    there = receiver()
+    made = webhook(there.url)
+    with database.transaction() as session:
+        new = webhooks.rotate(session, made.id)
+    end()
+    deliverer.deliver()
+    with database.transaction() as session:
+        session.execute(text("UPDATE webhooks SET old_secret_until = now()"))
+    end()
+    deliverer.deliver()
+
+    [(meanwhile, first), (later, second)] = there.heard
+    assert Verifier(made.secret).verify(first, meanwhile) == Verifier(new).verify(first, meanwhile)
+    assert Verifier(new).verify(second, later)["type"] == "job.cancelled"
+    with pytest.raises(WebhookVerificationError):
+        Verifier(made.secret).verify(second, later)
 
 
 def test_a_job_s_own_webhook_is_signed_with_the_project_s_secret(database, deliverer, receiver, end):

@@ -52,7 +52,10 @@ class Receivers:
                 return httpx.Response(200, json={"webhooks": [self.hook]})
             case ("DELETE", ["webhooks", _]):
                 return httpx.Response(204)
-            case ("GET", ["project", "webhook-secret"] | ["webhooks", _, "secret"]):
+            case ("GET", ["project", "webhook-secret"] | ["webhooks", _, "secret"]) | (
+                "POST",
+                ["webhooks", _, "rotate-secret"],
+            ):
                 return httpx.Response(200, json={"secret": f"whsec_{len(request.url.path)}"})
             case ("POST", ["webhooks", _, "test"] | ["deliveries", _, "replay"]):
                 return httpx.Response(202, json=OWED)
@@ -108,6 +111,7 @@ def test_one_is_removed(darkroom, server):
 def test_a_secret_is_shown_alone(darkroom):
     assert darkroom("secret").output == "whsec_27\n"
     assert darkroom("secret", HOOK["id"]).output != "whsec_27\n"
+    assert darkroom("rotate", HOOK["id"]).output.startswith("whsec_")
 
 
 def test_a_test_waits_for_the_answer(darkroom, server):
