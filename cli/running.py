@@ -1,7 +1,8 @@
 """The commands that follow a job to its end: `run`, `watch`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import click
 from rich.text import Text
@@ -20,7 +21,7 @@ from cli.options import (
 from cli.rendering import became, place, plain, print_json, to_stderr, to_stdout
 from cli.resolving import what_to_do
 from cli.terms import Terms
-from client import Darkroom, documents
+from client import CannotReach, Darkroom, documents
 from client.documents import Job, JobDetail
 
 INTERRUPTED = 130
@@ -70,11 +71,23 @@ def run(
         quote = client.dry_run(model, sent, **said)
         print_json(quote) if as_json else quoting.tell(quote)
         return
-    queued = client.submit(model, sent, **said)
+    queued = _submitted(client, model, sent, said)
     if not wait and folder is None:
         _tell_submitted(queued, as_json)
         return
     _to_its_end(ctx, client, queued, folder, as_json=as_json)
+
+
+def _submitted(client: Darkroom, model: str, sent: Mapping[str, object], terms: documents.Terms) -> Job:
+    """The job, queued once: a server that is away is told at once, an answer that was lost is asked for."""
+    key = str(uuid4())
+    try:
+        return client.submit(model, sent, idempotency_key=key, **terms)
+    except CannotReach as exc:
+        # Who is told that nobody answers types the command again, and would have two jobs.
+        if not exc.may_have_arrived:
+            raise
+    return client.with_patience(PATIENCE_S).submit(model, sent, idempotency_key=key, **terms)
 
 
 @click.command()

@@ -45,6 +45,23 @@ def test_waiting_ends_when_the_job_has_and_standard_output_is_one_document(darkr
     assert "task_start" in result.stderr
 
 
+def test_a_job_whose_answer_is_lost_is_asked_for_and_not_queued_twice(server):
+    lost = [httpx.ReadError("cut"), httpx.ConnectError("refused")]
+
+    def answer(request):
+        answered = server(request)
+        if lost:
+            raise lost.pop(0)
+        return answered
+
+    connection = Connection(httpx.MockTransport(answer), server.sleeps.append)
+    result = CliRunner().invoke(cli, ["run", MODEL, "-p", "prompt=x"], obj=connection)
+
+    assert result.exit_code == 0
+    assert len({request.headers["idempotency-key"] for request in server.asked}) == 1
+    assert len(server.asked) == 3
+
+
 def test_a_failed_job_is_exit_1_with_its_reason_on_standard_error(darkroom, server):
     server.next_looks = [FAILED]
 
