@@ -65,6 +65,7 @@ class Urls(TypedDict):
 
     self: str
     events: str
+    outputs: str
     cancel: str
     kill: str
     resolve: str
@@ -312,15 +313,34 @@ class Offer(TypedDict):
     notice: str | None
 
 
+class Option(TypedDict):
+    """One choice of a parameter."""
+
+    value: str
+    label: str
+
+
 class Input(TypedDict):
-    """One parameter of a model; `allowed` says in words what it takes."""
+    """One parameter of a model; `allowed` says in words what it takes.
+
+    `default` is what leaving it out means, unless it is required or the default is a sample.
+    """
 
     name: str
+    label: str
+    help: str
+    type: str
+    holds: str
     required: bool
     default: str | None
     default_is_sample: NotRequired[bool]
     allowed: str
-    help: str
+    options: list[Option]
+    minimum: float | None
+    maximum: float | None
+    step: int | None
+    length_max: int | None
+    count_max: int | None
 
 
 class Model(TypedDict):
@@ -329,6 +349,9 @@ class Model(TypedDict):
     slug: str
     title: str
     description: str
+    cover: str | None
+    categories: list[str]
+    tags: list[str]
     offers: list[Offer]
 
 
@@ -336,6 +359,8 @@ class ModelDetail(Model):
     """One generative model with its parameters."""
 
     inputs: list[Input]
+    inspires: list[dict[str, str]]
+    source: str
 
 
 class Breaker(TypedDict):
@@ -343,6 +368,7 @@ class Breaker(TypedDict):
 
     state: str
     failures: int
+    opened_at: str | None
     retry_at: str | None
     reason: str | None
 
@@ -387,6 +413,7 @@ class Provider(TypedDict):
 
     name: str
     is_on: bool
+    serves_everything: bool
     models: list[str]
     offers: list[Sold]
     limit: Limit
