@@ -21,7 +21,8 @@ class FileKind(StrEnum):
 class File(Base):
     """One folder or file of a project.
 
-    A deleted file keeps its row, to say so under its address; its bytes are gone or about to go.
+    A deleted file keeps its row for as long as its project keeps jobs, to say so under its address; its
+    bytes are gone or about to go.
     """
 
     __tablename__ = "files"
@@ -36,6 +37,9 @@ class File(Base):
             "id",
             postgresql_where="kind <> 'input' AND deleted_at IS NULL",
         ),
+        # retention: what was deleted long ago, and whether something lay in it
+        Index("ix_files_deleted", "project_id", "deleted_at", postgresql_where="deleted_at IS NOT NULL"),
+        Index("ix_files_parent_id", "parent_id", postgresql_where="parent_id IS NOT NULL"),
         # a folder's name is there once
         Index(
             "uq_files_folder",

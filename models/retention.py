@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Delete, delete, func, or_, select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from models import files
 from models.attempt import Attempt
 from models.event import JobEvent
+from models.file import Erasure, File, JobFile
 from models.job import Job
 from models.lane import Lane
 from models.output import Output
@@ -125,6 +126,30 @@ def delete_jobs(session: Session, job_ids: Collection[int]) -> int:
     for record in (Output, Attempt):
         session.execute(delete(record).where(record.job_id.in_(ids)))
     session.execute(delete(Job).where(Job.id.in_(ids)))
+    return len(ids)
+
+
+def delete_file_rows(session: Session, project_id: int, days: int, limit: int) -> int:
+    """How many files are forgotten of those that the project deleted more than `days` ago."""
+    inner = aliased(File)
+    is_in_the_way = or_(
+        select(JobFile.job_id).where(JobFile.file_id == File.id).exists(),
+        select(Erasure.id).where(Erasure.file_id == File.id).exists(),
+        select(inner.id).where(inner.parent_id == File.id).exists(),  # its turn comes first
+    )
+    old = (
+        select(File.id)
+        .where(
+            File.project_id == project_id,
+            File.deleted_at < func.now() - timedelta(days=days),
+            ~is_in_the_way,
+        )
+        .order_by(File.deleted_at)
+        .limit(limit)
+        .with_for_update(of=File, skip_locked=True)
+    )
+    ids = session.scalars(old).all()
+    session.execute(delete(File).where(File.id.in_(ids)))
     return len(ids)
 
 

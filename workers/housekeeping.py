@@ -117,13 +117,15 @@ def erase(database: Database, storage: Storage) -> int:
 
 
 def delete_jobs(database: Database, storage: Storage, project_id: int, days: int) -> int:
-    """Of the project's longest ended jobs some, with their files; how many."""
+    """Some of the project's longest ended jobs, and what it deleted in their time; how many of both."""
     with database.transaction() as session:
         jobs = retention.ended_jobs(session, project_id, days, after=None, limit=JOBS_AT_ONCE)
     _delete_files(database, storage, jobs)
     with database.transaction() as session:
         gone = retention.delete_jobs(session, [job.id for job in jobs])
-    return _told("jobs", project_id, gone)
+    with database.transaction() as session:
+        forgotten = retention.delete_file_rows(session, project_id, days, JOBS_AT_ONCE)
+    return _told("jobs", project_id, gone) + _told("files", project_id, forgotten)
 
 
 def delete_outputs(database: Database, storage: Storage, project_id: int, days: int) -> int:

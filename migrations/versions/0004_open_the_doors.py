@@ -130,6 +130,10 @@ def _index_files() -> None:
         postgresql_where="kind <> 'input' AND deleted_at IS NULL",
     )
     op.create_index(
+        "ix_files_deleted", "files", ["project_id", "deleted_at"], postgresql_where="deleted_at IS NOT NULL"
+    )
+    op.create_index("ix_files_parent_id", "files", ["parent_id"], postgresql_where="parent_id IS NOT NULL")
+    op.create_index(
         "uq_files_folder",
         "files",
         ["project_id", in_folder, "name"],

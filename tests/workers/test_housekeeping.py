@@ -13,7 +13,7 @@ from models import files, keys, queries, retention, transitions
 from models.attempt import Attempt
 from models.campaign import Campaign
 from models.event import JobEvent
-from models.file import Erasure
+from models.file import Erasure, File
 from models.job import Job
 from models.lane import Lane
 from models.output import Output
@@ -450,3 +450,40 @@ def test_bytes_that_cannot_be_erased_are_tried_again(database, bench, sent_along
     tidy(database, bench.storage)
 
     assert not bench.storage.exists(key)
+
+
+def test_a_deleted_file_is_forgotten_when_jobs_of_its_time_would_be(database, bench, keep, project_id):
+    with database.transaction() as session:
+        outer = files.add_folder(session, project_id, None, "outer")
+        files.add_folder(session, project_id, outer.id, "inner")
+        files.add_folder(session, project_id, None, "young")
+        session.execute(update(File).values(deleted_at=func.now() - timedelta(days=2)))
+        session.execute(update(File).where(File.name == "young").values(deleted_at=func.now()))
+        files.add_folder(session, project_id, None, "there")
+    tidy(database, bench.storage)
+    assert names(database) == ["inner", "outer", "there", "young"]
+
+    keep(jobs_days=1)
+    tidy(database, bench.storage)
+
+    assert names(database) == ["there", "young"]
+
+
+def names(database):
+    with database.transaction() as session:
+        return session.scalars(select(File.name).order_by(File.name)).all()
+
+
+def test_a_deleted_file_is_remembered_while_a_job_is_said_to_have_used_it(
+    database, bench, keep, made, sent_along
+):
+    number, _ = sent_along()
+    job_id = made(days=0)
+    with database.transaction() as session:
+        files.use(session, {job_id: [number]})
+        session.execute(update(File).values(deleted_at=func.now() - timedelta(days=9)))
+    keep(jobs_days=1)
+
+    tidy(database, bench.storage)
+
+    assert names(database) == ["inputImage-1.png"]
