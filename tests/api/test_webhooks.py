@@ -65,30 +65,31 @@ def test_its_secret_can_be_changed(client, added):
     assert client.get(f"/api/webhooks/{made['id']}/secret").json() == new
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "ftp://a.example/",
-        "a.example",
-        "https://",
-        "https://user:pass@a.example/",
-        "https://a.example/with blank",
-        "https://a.example:port/",
-        "https://[::1",
-        "https://ä.example/",
-        "http://127.0.0.1/",
-        "http://localhost:8000/",
-        "http://10.1.2.3/",
-        "http://169.254.169.254/latest",
-        "http://[::ffff:10.0.0.1]/",
-        "https://a.example/" + "x" * 2000,
-    ],
-)
-def test_what_is_no_public_address_is_refused(client, url):
-    answer = client.post("/api/webhooks", json={"url": url})
+NO_PUBLIC_ADDRESSES = [
+    "",
+    "ftp://a.example/",
+    "a.example",
+    "https://",
+    "https://user:pass@a.example/",
+    "https://a.example/with blank",
+    "https://a.example:port/",
+    "https://[::1",
+    "https://ä.example/",
+    "http://127.0.0.1/",
+    "http://localhost:8000/",
+    "http://10.1.2.3/",
+    "http://169.254.169.254/latest",
+    "http://[::ffff:10.0.0.1]/",
+    "https://a.example/" + "x" * 2000,
+]
+"""Of no protocol of ours, of no host, with a password, or of a private machine."""
 
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+def test_what_is_no_public_address_is_refused(client):
+    answers = {url: client.post("/api/webhooks", json={"url": url}) for url in NO_PUBLIC_ADDRESSES}
+
+    assert {url: one.status_code for url, one in answers.items() if one.status_code != 422} == {}
+    assert {one.json()["code"] for one in answers.values()} == {"invalid_request"}
     assert client.get("/api/webhooks").json() == {"webhooks": []}
 
 
@@ -135,9 +136,11 @@ def test_a_webhook_can_be_told_of_everything_again(client, added):
     assert (changed.json()["events"], changed.json()["url"]) == (None, URL)
 
 
-@pytest.mark.parametrize("body", [{}, {"url": None}, {"secret": "whsec_mine"}])
-def test_a_change_of_nothing_is_refused(client, added, body):
-    assert client.patch(f"/api/webhooks/{added()['id']}", json=body).status_code == 422
+def test_a_change_of_nothing_is_refused(client, added):
+    made = added()
+
+    for body in ({}, {"url": None}, {"secret": "whsec_mine"}):
+        assert client.patch(f"/api/webhooks/{made['id']}", json=body).status_code == 422
 
 
 def test_a_removed_webhook_is_gone_and_its_log_is_not(client, added, hand):
@@ -329,35 +332,34 @@ def test_a_webhook_tells_of_a_job_what_the_api_shows_of_it(database, client, app
 # --- whatever comes --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "since", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "1969-01-01T00:00:00Z"]
-)
-def test_any_moment_can_be_since(client, added, since):
-    answer = client.post(f"/api/webhooks/{added()['id']}/replay", json={"since": since})
+def test_any_moment_can_be_since(client, added):
+    made = added()
 
-    assert answer.status_code in {200, 422}
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://[::ffff:127.0.0.1]/",
-        "https://[v1.x]/",
-        "https://%61.example/",
-        "https://0x7f.1/",
-        "https://2130706433/",
-        "https://a..b/",
-        "https://.../",
-        "HTTPS://A.EXAMPLE/",
-        "https://a.example/%00?#",
-        "https://a.example\\@b.example/",
-        "https://@/",
-    ],
-)
-def test_no_url_breaks_anything(client, url):
-    assert client.post("/api/webhooks", json={"url": url}).status_code in {201, 422}
+    for since in ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "1969-01-01T00:00:00Z"):
+        answer = client.post(f"/api/webhooks/{made['id']}/replay", json={"since": since})
+        assert answer.status_code in {200, 422}, since
 
 
-@pytest.mark.parametrize("params", [{"job": "\0"}, {"cursor": "x"}, {"cursor": "9" * 18}])
-def test_no_filter_breaks_anything(client, params):
-    assert client.get("/api/deliveries", params=params).status_code in {200, 404, 422}
+STRANGE_URLS = [
+    "https://[::ffff:127.0.0.1]/",
+    "https://[v1.x]/",
+    "https://%61.example/",
+    "https://0x7f.1/",
+    "https://2130706433/",
+    "https://a..b/",
+    "https://.../",
+    "HTTPS://A.EXAMPLE/",
+    "https://a.example/%00?#",
+    "https://a.example\\@b.example/",
+    "https://@/",
+]
+
+
+def test_no_url_breaks_anything(client):
+    for url in STRANGE_URLS:
+        assert client.post("/api/webhooks", json={"url": url}).status_code in {201, 422}, url
+
+
+def test_no_filter_breaks_anything(client):
+    for params in ({"job": "\0"}, {"cursor": "x"}, {"cursor": "9" * 18}):
+        assert client.get("/api/deliveries", params=params).status_code in {200, 404, 422}, params

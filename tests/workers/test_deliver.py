@@ -233,7 +233,7 @@ def test_a_receiver_that_hangs_keeps_nobody_waiting(deliverer, receiver, end, ev
 
     beside = threading.Thread(target=deliverer.deliver)
     beside.start()
-    eventually(lambda: len(living.heard) == 30, deadline_s=20)
+    eventually(lambda: len(living.heard) == 30)
 
     assert len(hanging.heard) <= module.HANDS_OF_ONE
     hanging.may_answer.set()
@@ -252,7 +252,7 @@ def test_whoever_rings_while_it_delivers_is_heard(deliverer, receiver, end, even
     end(callback_url=other.url)
     deliverer.deliver()
 
-    eventually(lambda: other.heard, deadline_s=20)
+    eventually(lambda: other.heard)
     slow.may_answer.set()
     beside.join()
 
@@ -482,7 +482,7 @@ def test_the_living_have_theirs_within_seconds_when_the_dead_are_owed_thousands(
 
     beside = threading.Thread(target=deliverer.deliver)
     beside.start()
-    eventually(lambda: len(living.heard) == 1000, deadline_s=60)
+    eventually(lambda: len(living.heard) == 1000)
 
     assert len(dead.heard) <= module.HANDS_OF_ONE
     deliverer.close()
