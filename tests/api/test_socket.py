@@ -6,6 +6,8 @@ import threading
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import delete
 from sqlalchemy.exc import OperationalError
 from starlette.websockets import WebSocketDisconnect
@@ -216,6 +218,17 @@ def test_what_names_no_task_is_answered_and_the_socket_goes_on(connect, queued, 
     assert (refusal["type"], refusal["result"]) == ("error", False)
     assert words in refusal["message"]
     assert after["type"] == "task_queue"
+
+
+@given(
+    st.one_of(
+        st.none(), st.text(), st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps)
+    )
+)
+def test_whatever_is_sent_names_a_task_or_is_told_why_not(sent):
+    token, why = sockets.asked_for(sent)
+
+    assert (why is None) == bool(token)
 
 
 def test_a_binary_frame_is_answered(connect):
