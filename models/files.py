@@ -230,7 +230,7 @@ def use(session: Session, uses: Mapping[int, Collection[int]]) -> None:
     if set(session.scalars(there.with_for_update(read=True))) != wanted:
         raise FileGone("a file of the job was deleted while it was being queued: send it again")
     rows = [{"job_id": job, "file_id": file} for job, files in uses.items() for file in sorted(set(files))]
-    session.execute(insert(JobFile).values(rows).on_conflict_do_nothing())
+    session.execute(insert(JobFile).on_conflict_do_nothing(), rows)
     session.execute(delete(Erasure).where(Erasure.file_id.in_(wanted)))
 
 
@@ -321,9 +321,7 @@ def promise_at_once(session: Session, folders: Sequence[str]) -> list[Promise]:
     if not folders:
         return []
     rows = session.execute(
-        insert(Erasure)
-        .values([{"folder": folder} for folder in folders])
-        .returning(Erasure.id, Erasure.folder)
+        insert(Erasure).returning(Erasure.id, Erasure.folder), [{"folder": folder} for folder in folders]
     )
     return [Promise(row.id, row.folder) for row in rows]
 

@@ -208,14 +208,14 @@ def test_a_folder_is_there_once_and_goes_with_all_that_lies_in_it(database, proj
     assert promised() == (1, 1)
 
 
-def _upload(project_id, parent_id):
+def _upload(project_id, parent_id, number=0):
     return File(
         project_id=project_id,
         parent_id=parent_id,
         kind=FileKind.UPLOAD,
         name="a.txt",
-        access_key=f"key{parent_id}",
-        storage_key=f"{project_id}/uploads/xx/key{parent_id}/a.txt",
+        access_key=f"key{parent_id}-{number}",
+        storage_key=f"{project_id}/uploads/xx/key{parent_id}-{number}/a.txt",
     )
 
 
@@ -231,3 +231,16 @@ def test_two_who_bring_the_same_pictures_at_once_share_their_files(database, rec
     bringing.join()
 
     assert other == [blue, red]
+
+
+def test_any_number_of_jobs_may_use_a_file(database, record, project_id, there):
+    jobs = [NewJob(project_id, "a/b", {"prompt": "x"}, file_ids=tuple(record(RED)))] * 2000
+
+    with database.transaction() as session:
+        numbers = [job.id for job in transitions.enqueue(session, jobs)]
+        session.add_all([_upload(project_id, None, number) for number in range(2000)])
+
+    let_go(database, *numbers[1:])
+    assert there()[-1] == RED.name
+    with database.transaction() as session:
+        assert len(files.delete_files(session, session.scalars(select(File.id)).all())) == 2000
