@@ -24,7 +24,7 @@ QUIET_S = 45.0
 
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.15, 1.0
 _NO_PLACE_S = 5.0
-"""Until a server that has no place for a stream is asked for one again, unless it says when."""
+"""Until a stream is asked for again that there was no place for, unless the server says when."""
 
 _QUEUE = "task_queue"
 _FINAL = frozenset({"task_postprocess_end", "task_cancel"})
@@ -35,6 +35,10 @@ _END = "end"
 
 class _NoStream(Exception):
     """The server, or a proxy before it, sends no streams."""
+
+
+class _NoPlace(Exception):
+    """We have as many streams as we may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,8 @@ async def _moves(asker: Asker, name: str, after_seq: int, until: Until) -> Async
                         yield moved
             except _NoStream:
                 stream_at_s = math.inf
+            except _NoPlace:
+                stream_at_s = now_s() + _NO_PLACE_S
             except (InTrouble, RateLimited) as exc:
                 stream_at_s = now_s() + (exc.retry_after_s or _NO_PLACE_S)
             except CannotReach:
@@ -194,12 +200,13 @@ async def _streamed(asker: Asker, name: str, after_seq: int, until: Until) -> As
 
     Raises:
         _NoStream: there is none to be had.
+        _NoPlace: there is none to be had just now.
         DarkroomError: it breaks off.
     """
     # A read cannot be interrupted when the time is up: half of what is left, and the rest is for looks.
     quiet_s = until.left_s(2 * QUIET_S) / 2
     if not asker.wire.streams.acquire(blocking=False):
-        raise _NoStream
+        raise _NoPlace
     try:
         async with asker.open(_stream_of(name, after_seq), quiet_s) as opened:
             if not opened.response.headers.get("content-type", "").startswith(CONTENT_TYPE):

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-STREAMS_MAX = 50
-"""Event streams at a time: half of the connections, so that requests always find one."""
+STREAMS_MAX = 400
+"""Event streams at a time: most of the connections, and some are left that requests always find."""
 
 CONNECTIONS = httpx.Limits(
-    max_connections=2 * STREAMS_MAX,
+    max_connections=STREAMS_MAX + 100,
     max_keepalive_connections=20,
     # Shorter than the server's five seconds: a request must not meet a connection that is just being closed.
     keepalive_expiry=3.0,

@@ -9,6 +9,7 @@ import pytest
 from client import AsyncDarkroom, Darkroom
 from client.campaigns import AsyncCampaigns, Campaigns
 from client.webhooks import AsyncWebhooks, Webhooks
+from client.wire import STREAMS_MAX
 
 MODEL = "black-forest-labs/flux-pro-1-1"
 PROMPT = {"prompt": "a boat"}
@@ -64,7 +65,7 @@ def test_a_task_may_be_cancelled_at_any_moment(server, project, hand, tmp_path):
 
     assert any(isinstance(one, asyncio.CancelledError) for one in ended)
     assert waited["outcome"] == "succeeded"
-    assert places._value == 50
+    assert places._value == STREAMS_MAX
     assert not list(tmp_path.glob(".*"))
 
 

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from client import StillRunning
+from client.wire import STREAMS_MAX
 
 MODEL = "black-forest-labs/flux-pro-1-1"
 QUEUED = {"id": 1, "status": "task_queue", "outcome": None, "held_at": None, "provider": None}
@@ -120,7 +121,7 @@ def test_a_place_for_a_stream_is_given_back(open_answers, stream):
     places, free = darkroom._asker.wire.streams, 0
     while places.acquire(blocking=False):
         free += 1
-    assert free == 50
+    assert free == STREAMS_MAX
 
 
 def test_events_are_told_once_however_often_the_stream_is_cut(through_gate, gate, hand):
