@@ -36,3 +36,5 @@ def configure(level: str) -> None:
     for noisy in ("httpx", "celery.worker.strategy", "celery.app.trace"):
         # A line for each poll, and two for each ring; what matters of them our own events say.
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # A warning for each broken form, of which whoever sends it is told.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
