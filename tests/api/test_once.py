@@ -1,14 +1,19 @@
 """The same request under the same key is the same job."""
 
+import base64
 import dataclasses
+import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
+from PIL import Image
 from sqlalchemy import func, select
 
 from catalogue import Catalogue
 from models.event import JobEvent
+from models.file import JobFile
 from models.job import Job
 
 MODEL = "black-forest-labs/flux-pro-1-1"
@@ -31,12 +36,14 @@ def code_of(answer):
     return answer.json()["code"]
 
 
-def test_fifty_callers_with_one_key_make_one_job(client, database):
+def test_fifty_callers_with_one_key_make_one_job(served, project, database):
     together = threading.Barrier(CALLERS)
 
     def ask(_):
-        together.wait()
-        return client.post("/api/jobs", json=BODY, headers=KEY)
+        headers = KEY | {"x-api-key": project.api_key}
+        with httpx.Client(base_url=served, headers=headers, trust_env=False, timeout=60) as caller:
+            together.wait()
+            return caller.post("/api/jobs", json=BODY)
 
     with ThreadPoolExecutor(CALLERS) as callers:
         answers = list(callers.map(ask, range(CALLERS)))
@@ -155,3 +162,15 @@ def test_the_longest_key_is_taken(client):
 
     assert client.post("/api/jobs", json=BODY, headers=longest).status_code == 202
     assert replayed(client.post("/api/jobs", json=BODY, headers=longest))
+
+
+def test_a_picture_that_is_sent_twice_is_used_by_one_job(client, database):
+    drawn = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(drawn, "PNG")
+    picture = base64.b64encode(drawn.getvalue()).decode()
+    body = {"model": "black-forest-labs/flux-2-flex", "parameters": {"prompt": "x", "inputImage": [picture]}}
+
+    answers = [client.post("/api/jobs", json=body, headers=KEY) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [202, 200]
+    assert counted(database, JobFile) == 1

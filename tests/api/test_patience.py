@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import socket
 import threading
 
 import pytest
@@ -33,6 +34,13 @@ def in_the_background():
 def someone_waits(app, eventually):
     """Waits until somebody waits for a job."""
     return lambda: eventually(lambda: app.state.services.feed._watchers)
+
+
+@pytest.fixture
+def nobody_waits(app, eventually):
+    """Waits until nobody does, and no place is taken."""
+    services = app.state.services
+    return lambda: eventually(lambda: not services.feed._watchers and not services.listeners.taken)
 
 
 def test_the_answer_comes_with_the_pictures_once_the_job_has_ended(
@@ -131,6 +139,22 @@ def test_more_waiters_than_threads_wait_at_a_time(client, hand, app, eventually,
     eventually(lambda: len(answers) == waiters)
 
     assert set(answers) == {"succeeded"}
+
+
+def test_a_connection_that_breaks_ends_the_wait_and_not_the_job(
+    served, project, hand, someone_waits, nobody_waits
+):
+    job_id = hand.queue()
+
+    with socket.create_connection(served.removeprefix("http://").split(":"), 30) as connection:
+        request = (
+            f"GET /api/jobs/{job_id} HTTP/1.1\r\nHost: x\r\nx-api-key: {project.api_key}\r\nPrefer: wait=60"
+        )
+        connection.sendall(f"{request}\r\n\r\n".encode())
+        someone_waits()
+
+    nobody_waits()
+    assert hand.look(job_id).outcome is None
 
 
 def test_a_caller_who_goes_away_ends_the_wait_alone():
