@@ -10,7 +10,6 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from api import wiro_schemas
 from api.schemas import ProblemAnswer
 from api.wiro_schemas import Done, Refused
 
@@ -90,7 +89,7 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
             _complete_wiros(path, operation)
         elif path.startswith("/api/"):
             _complete_native(path, operation)
-    models: tuple[type[BaseModel], ...] = (ProblemAnswer, Done, Refused, *wiro_schemas.ANSWERS.values())
+    models: tuple[type[BaseModel], ...] = (ProblemAnswer, Done, Refused)
     for model in models:
         described = model.model_json_schema(mode="serialization", ref_template=_SCHEMA)
         schemas.update(described.pop("$defs", {}))
@@ -113,8 +112,7 @@ def _complete_wiros(path: str, operation: Operation) -> None:
         del responses["422"]
     answer = responses.get("200", {}).get("content", {}).get(_JSON)
     if answer is not None and not answer.get("schema"):
-        done = wiro_schemas.ANSWERS.get(path, Done)
-        answer["schema"] = {"anyOf": [_reference(done.__name__), _reference(Refused.__name__)]}
+        answer["schema"] = {"anyOf": [_reference(Done.__name__), _reference(Refused.__name__)]}
     content = {_JSON: {"schema": _reference(Refused.__name__)}}
     _refuse(operation, _refusals(path, operation), content)
 

@@ -15,7 +15,8 @@ from api import stopping, uploads, wiro_asking, wiro_tasks
 from api.dependencies import Services, ServicesOf, UncountedWiroProject, WiroBody, WiroProject
 from api.errors import WiroRefusal
 from api.names import job_called
-from api.wiro_docs import REFUSALS, CountedTasks, Done, Tasks, answers, any_body
+from api.wiro_docs import REFUSALS, answers, any_body
+from api.wiro_schemas import CountedTasks, Done, Tasks
 from models import files, queries
 from models.errors import NotFound
 from models.lifecycle import Outcome

@@ -1,88 +1,13 @@
 """How Wiro's doors are shown on the API's page, since we read their bodies and write their answers."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
+
+from api.wiro_schemas import Refused
 
 Responses = dict[int | str, dict[str, Any]]
-
-
-class Shown(BaseModel):
-    """Part of an answer; further fields may come with it."""
-
-    model_config = ConfigDict(extra="allow")
-
-
-class WiroError(Shown):
-    """One thing that is wrong, in Wiro's code and sentence."""
-
-    code: int
-    message: str
-
-
-class Refused(Shown):
-    """What was asked for is not done."""
-
-    result: Literal[False]
-    errors: list[WiroError]
-
-
-class Done(Shown):
-    """What was asked for is done."""
-
-    result: Literal[True]
-    errors: list[WiroError]
-
-
-class Started(Done):
-    """A task that has been queued."""
-
-    taskid: str
-    socketaccesstoken: str
-
-
-class StillRuns(Refused):
-    """A task that goes on, although nobody waits for it any longer."""
-
-    taskid: str
-    socketaccesstoken: str
-
-
-class Tasks(Done):
-    """Tasks, each with all of Wiro's fields; numbers and times are strings, "0" is never."""
-
-    tasklist: list[dict[str, Any]]
-
-
-class CountedTasks(Tasks):
-    """The same, and how many there are on all pages."""
-
-    total: str
-
-
-class Tools(Done):
-    """Models, each with all of Wiro's fields."""
-
-    tool: list[dict[str, Any]]
-
-
-class CountedTools(Tools):
-    """The same, and how many there are on all pages, as a number."""
-
-    total: int
-
-
-class Explored(Done):
-    """Categories, each with its models."""
-
-    explore: list[dict[str, Any]]
-
-
-class Files(Done):
-    """Files and folders, each with all of Wiro's fields."""
-
-    list: list[dict[str, Any]]
 
 
 REFUSALS: Responses = {
@@ -97,7 +22,7 @@ REFUSALS: Responses = {
 _KINDS = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded")
 
 
-def answers(model: type[Done]) -> Responses:
+def answers(model: type[BaseModel]) -> Responses:
     """A door's answer: done as this model has it, or refused."""
     return {200: {"model": model | Refused, "description": "Done, or refused with `result` false"}}
 

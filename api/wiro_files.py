@@ -21,7 +21,8 @@ from api.dependencies import Services, ServicesOf, WiroBody, WiroProject
 from api.errors import WiroRefusal
 from api.multipart import SentFile
 from api.uploads import FILE_MAX_BYTES, NotTaken
-from api.wiro_docs import REFUSALS, Files, answers, any_body, form_body
+from api.wiro_docs import REFUSALS, answers, any_body, form_body
+from api.wiro_schemas import Files
 from models import files
 from models.errors import NotFound
 from models.file import File, FileKind

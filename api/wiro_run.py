@@ -24,7 +24,8 @@ from api.feed import Moved, Told
 from api.market import NotExpressible, NotSold
 from api.once import REPLAYED, IdempotencyKey, KeyReused
 from api.ordering import new_job
-from api.wiro_docs import REFUSALS, CountedTasks, Refused, Started, StillRuns, answers, any_body
+from api.wiro_docs import REFUSALS, answers, any_body
+from api.wiro_schemas import CountedTasks, Refused, Started, StillRuns
 from catalogue import InvalidInput, UnknownModel
 from models import queries
 from models.lifecycle import FINAL

@@ -39,6 +39,13 @@ class Done(BaseModel):
     errors: Annotated[list[WiroError], Field(max_length=0)]
 
 
+class StillRuns(Refused):
+    """A task that goes on, although nobody waits for it any longer."""
+
+    taskid: NumberText
+    socketaccesstoken: str
+
+
 class Started(_Exact):
     """The answer to Run."""
 
@@ -111,35 +118,38 @@ class Task(_Exact):
 
 
 class Tasks(_Exact):
-    """The answer to Task/Detail and Task/List."""
+    """Tasks, and no total: of Task/Cancel and Task/Kill."""
 
     result: Literal[True]
     errors: Annotated[list[WiroError], Field(max_length=0)]
+    tasklist: list[Task]
+
+
+class CountedTasks(Tasks):
+    """The same, and how many there are on all pages: of Task/Detail and Task/List."""
+
     total: NumberText
-    tasklist: list[Task]
-
-
-class StoppedTasks(_Exact):
-    """The answer to Task/Cancel and Task/Kill: without a total."""
-
-    result: Literal[True]
-    errors: Annotated[list[WiroError], Field(max_length=0)]
-    tasklist: list[Task]
 
 
 class Tools(Done):
-    """The answer to Tool/List: this total is a number."""
+    """Models, each with all of Wiro's fields."""
 
-    total: int
     tool: list[dict[str, JsonValue]]
 
 
-ANSWERS: dict[str, type[BaseModel]] = {
-    "/v1/Run/{owner}/{model_name}": Started,
-    "/v1/Task/Detail": Tasks,
-    "/v1/Task/List": Tasks,
-    "/v1/Task/Cancel": StoppedTasks,
-    "/v1/Task/Kill": StoppedTasks,
-    "/v1/Tool/List": Tools,
-}
-"""What each door answers beside a refusal; one that is not named, `Done`."""
+class CountedTools(Tools):
+    """The same, and how many there are on all pages; this total is a number."""
+
+    total: int
+
+
+class Explored(Done):
+    """Categories, each with its models."""
+
+    explore: list[dict[str, JsonValue]]
+
+
+class Files(Done):
+    """Files and folders, each with all of Wiro's fields."""
+
+    list: list[dict[str, JsonValue]]

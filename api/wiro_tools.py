@@ -16,7 +16,8 @@ from api.dependencies import ServicesOf, WiroBody, WiroProject
 from api.errors import WiroRefusal
 from api.market import Market
 from api.tool_shapes import Runs
-from api.wiro_docs import REFUSALS, CountedTools, Explored, Tools, answers, any_body
+from api.wiro_docs import REFUSALS, answers, any_body
+from api.wiro_schemas import CountedTools, Explored, Tools
 from catalogue import ModelSpec, Tariff, UnknownModel
 from models.job import Job
 from models.lifecycle import Outcome

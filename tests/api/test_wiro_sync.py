@@ -8,7 +8,7 @@ import threading
 import pytest
 from PIL import Image
 
-from api import sse, wiro_run
+from api import sse, wiro_run, wiro_schemas
 from api.listeners import Listeners
 from broker import Word
 from client.sse import Reader
@@ -78,6 +78,7 @@ def test_the_answer_is_that_of_detail_once_the_task_has_ended(client, hand, once
     assert (answer.status_code, answer.json()) == (200, detail.json())
     [task] = answer.json()["tasklist"]
     assert (task["status"], task["pexit"], len(task["outputs"])) == ("task_postprocess_end", "0", 1)
+    assert wiro_schemas.CountedTasks.model_validate(answer.json())
 
 
 def test_a_task_that_fails_is_answered_too(client, hand, once_somebody_waits):
@@ -111,6 +112,7 @@ def test_who_waits_too_long_is_told_how_to_go_on(client, monkeypatch, hand, stre
     assert (answer.json()["taskid"], answer.json()["socketaccesstoken"]) == ("1", job.socket_token)
     assert answer.json()["result"] is False
     assert answer.json()["errors"][0]["code"] == 0
+    assert wiro_schemas.StillRuns.model_validate(answer.json())
     assert job.outcome is None
 
 
