@@ -32,6 +32,7 @@ def test_a_file_is_read_without_a_key(anonymous, url):
         "cache-control": "private, max-age=31536000, immutable",
         "x-content-type-options": "nosniff",
         "accept-ranges": "bytes",
+        "referrer-policy": "no-referrer",
     }
 
 
