@@ -6,6 +6,7 @@ What a project may spend is not in here: that is read where it counts.
 """
 
 import asyncio
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,12 @@ and connections, and not one known caller waits behind him.
 """
 
 
+REFUSALS_SAID_EVERY_S = 1.0
+"""Who is refused by the thousand fills no disk."""
+
+logger = logging.getLogger("darkroom.api")
+
+
 @dataclass(slots=True)
 class _Believed:
     caller: Caller
@@ -40,6 +47,8 @@ class Callers:
         self._database = database
         self._known: dict[str, _Believed] = {}  # as many as there are projects
         self._strangers = ThreadPoolExecutor(STRANGERS_AT_ONCE, "strangers")
+        self._unsaid = 0
+        self._said_at = float("-inf")
 
     async def by_key(self, api_key: str | None) -> Caller | None:
         """The project that carries this key, as it was a second ago at most; None for nobody's key."""
@@ -55,6 +64,16 @@ class Callers:
         # One asks; whoever comes meanwhile believes a moment longer, or a burst would ask as one.
         believed.read_at = time.monotonic()
         return await to_thread.run_sync(self._read, api_key)
+
+    def note_refusal(self, reason: str) -> None:
+        """Say that somebody was refused, or how many were since that was last said."""
+        self._unsaid += 1
+        now = time.monotonic()
+        if now - self._said_at < REFUSALS_SAID_EVERY_S:
+            return
+        extra = {"event": "not_authorized", "reason": reason, "refused": self._unsaid}
+        self._unsaid, self._said_at = 0, now
+        logger.warning("Refused a request.", extra=extra)
 
     def _read(self, api_key: str) -> Caller | None:
         read_at = time.monotonic()

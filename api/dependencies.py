@@ -156,7 +156,7 @@ async def uncounted_wiro_project(request: Request) -> Caller:
             authentication.refuse_bearer(request.headers.get("authorization"))
         return authentication.check_headers(await _caller(request, sent.api_key), sent)
     except NotAuthorized as exc:
-        _note_refusal(exc)
+        (await services_of(request)).callers.note_refusal(str(exc))
         raise WiroRefusal((exc.code, str(exc)), status=401) from exc
 
 
@@ -176,7 +176,7 @@ async def uncounted_native_project(request: Request) -> Caller:
         api_key, _, api_secret = credentials.partition(":")
         return authentication.check_secret(await _caller(request, api_key), api_secret)
     except NotAuthorized as exc:
-        _note_refusal(exc)
+        (await services_of(request)).callers.note_refusal(str(exc))
         detail = f"{exc} Send Authorization: Bearer API_KEY:API_SECRET, or Wiro's headers."
         raise Problem(401, "not_authorized", detail) from exc
 
@@ -242,10 +242,6 @@ class GuardedRoute(APIRoute):
             return await handle(request)
 
         return handle if self.body_field is None else guarded
-
-
-def _note_refusal(exc: NotAuthorized) -> None:
-    logger.warning("Refused a request.", extra={"event": "not_authorized", "reason": str(exc)})
 
 
 # --- what Wiro's clients send ----------------------------------------------------------------------

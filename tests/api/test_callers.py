@@ -64,6 +64,16 @@ def test_a_flood_of_unknown_keys_keeps_no_known_caller_waiting(client, anonymous
         release.set()
 
 
+def test_a_flood_of_refusals_is_said_in_few_lines(anonymous, caplog, monkeypatch):
+    monkeypatch.setattr(callers, "REFUSALS_SAID_EVERY_S", 600.0)
+    for _ in range(20):
+        anonymous.get("/api/models")
+    monkeypatch.setattr(callers, "REFUSALS_SAID_EVERY_S", 0.0)
+    anonymous.get("/api/models")
+
+    assert [record.refused for record in caplog.records if record.name == "darkroom.api"] == [1, 20]
+
+
 def test_no_key_of_a_project_can_be_guessed(database):
     with database.transaction() as session:
         made = [create_project(session, f"p{number}", AuthMode.KEY) for number in range(5)]
