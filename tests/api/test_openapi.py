@@ -17,8 +17,10 @@ from pydantic import SecretStr
 from schemathesis.generation import GenerationMode
 from schemathesis.python import asgi
 from schemathesis.specs.openapi import checks as openapi_checks
+from sqlalchemy import select
 
 from models.campaign import Campaign
+from models.delivery import Delivery
 
 FEW = 2
 """Of each door, in the suite."""
@@ -66,8 +68,22 @@ def asking(app):
 
 
 @pytest.fixture
-def known(database, hand, project):
+def made(asking, project):
+    """`made(path, json=...)`: what a POST has made for our project."""
+
+    def post(path, **sent):
+        answer = asking.post(f"http://testserver{path}", headers=KEYS[0], **sent)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    return post
+
+
+@pytest.fixture
+def known(database, hand, project, made):
     """Names of things that exist, by the parameter that takes them."""
+    webhook = made("/api/webhooks", json={"url": "https://hooks.example/darkroom"})
+    file = made("/api/files", files={"file": ("a.txt", b"words")})
     with database.transaction() as session:
         campaign = Campaign(project_id=project.id, name="boats")
         session.add(campaign)
@@ -78,10 +94,13 @@ def known(database, hand, project):
     access_key = hand.succeed(ended)
     hand.fail(hand.queue())
     hand.hold(held)
+    with database.transaction() as session:
+        deliveries = list(session.scalars(select(Delivery.uuid)))
+    assert deliveries
     tokens = [hand.look(job_id).socket_token for job_id in jobs]
     return {
         "job_name": [*map(str, [*jobs, ended, held]), *tokens],
-        "uuid": [str(campaign.uuid)],
+        "uuid": [str(campaign.uuid), webhook["id"], file["id"], *map(str, deliveries)],
         "access_key": [access_key],
         "owner": ["black-forest-labs"],
         "model_name": ["flux-pro-1-1", "flux-2-flex"],
@@ -93,11 +112,11 @@ def test_every_answer_is_declared(app, asking, known, impatient, cases):
     doors = [found.ok() for found in document.get_all_operations()]
     modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
     of_each = FEW if cases is None else -(-cases // len(doors) // len(modes))
-    made = itertools.count()
+    sent = itertools.count()
     failures = {}
 
     def ask(data, case):
-        next(made)
+        next(sent)
         for name in known.keys() & (case.path_parameters or {}).keys():
             if data.draw(st.booleans()):
                 case.path_parameters[name] = data.draw(st.sampled_from(known[name]))
@@ -112,7 +131,7 @@ def test_every_answer_is_declared(app, asking, known, impatient, cases):
         except (AssertionError, BaseExceptionGroup) as exc:
             failures[door.label, str(mode)] = exc
 
-    print(f"{next(made)} requests to {len(doors)} doors")  # noqa: T201
+    print(f"{next(sent)} requests to {len(doors)} doors")  # noqa: T201
     assert failures == {}, "\n\n".join(f"{label}: {_told(exc)}" for label, exc in failures.items())
 
 
