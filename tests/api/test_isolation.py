@@ -92,6 +92,9 @@ CASES: dict[Door, list[Case]] = {
     ("POST", "/v1/Run/{owner}/{model_name}"): [
         Case(path=f"/v1/Run/{MODEL}", json={"prompt": "x", "projectid": "<project>"}, is_making=True)
     ],
+    ("POST", "/v1/Run/{owner}/{model_name}/sync"): [
+        Case(path=f"/v1/Run/{MODEL}/sync", json={}, headers={"Idempotency-Key": "<key>"}, is_making=True)
+    ],
     ("POST", "/v1/Task/Detail"): TASK,
     ("POST", "/v1/Task/Cancel"): TASK,
     ("POST", "/v1/Task/Kill"): TASK,
@@ -113,7 +116,10 @@ CASES: dict[Door, list[Case]] = {
         ),
     ],
     ("GET", "/api/jobs/{job_name}"): [Case(path="/api/jobs/<it>", of=JOB + ENDED)],
-    ("GET", "/api/jobs/{job_name}/events"): [Case(path="/api/jobs/<it>/events", of=JOB + ENDED)],
+    ("GET", "/api/jobs/{job_name}/events"): [
+        Case(path="/api/jobs/<it>/events", of=JOB + ENDED),
+        Case(path="/api/jobs/<it>/events", headers={"Accept": "text/event-stream"}, of=ENDED),
+    ],
     ("GET", "/api/jobs/{job_name}/outputs"): [Case(path="/api/jobs/<it>/outputs", of=JOB + ENDED)],
     ("POST", "/api/jobs/{job_name}/cancel"): [Case(path="/api/jobs/<it>/cancel", of=JOB + ENDED)],
     ("POST", "/api/jobs/{job_name}/kill"): [Case(path="/api/jobs/<it>/kill", of=JOB + ENDED)],
@@ -222,7 +228,8 @@ class Ours:
             session.refresh(webhook)
         asked = {"parameters": {"prompt": SECRET}, "tags": (SECRET,)}
         job = self._hand.queue(**asked, campaign_id=campaign.id, custom_id="row-1")
-        ended, failed, held = self._hand.queue(**asked), self._hand.queue(**asked), self._hand.queue(**asked)
+        ended, held = self._hand.queue(**asked), self._hand.queue(**asked)
+        failed = self._hand.queue(**asked, idempotency_key=key, request_sha256="0" * 64)
         self._hand.succeed(ended)
         self._hand.fail(failed, f"refused {SECRET}")
         self._hand.hold(held)

@@ -56,6 +56,7 @@ def impatient(monkeypatch):
     monkeypatch.setattr("api.jobs.WAIT_MAX_S", 0.02)
     monkeypatch.setattr("api.stopping.WAIT_S", 0.02)
     monkeypatch.setattr("api.wiro_run.SYNC_MAX_S", 0.02)
+    monkeypatch.setattr("api.wiro_run.SYNC_MAX_S", 0.02)
     monkeypatch.setattr("api.preferring.WAIT_MAX_S", 1)
 
 
