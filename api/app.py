@@ -49,6 +49,10 @@ clients and examples once their base URL is changed.  **The native API** under
 Both take Wiro's headers: `x-api-key` alone, or with `x-nonce` and `x-signature`, as
 the project was made.  The native API also takes `Authorization: Bearer API_KEY:API_SECRET`.
 
+A project may have a limit of requests per minute: beyond it is 429 with `Retry-After`, but never
+for cancel and kill.  A body takes 1 MiB, with pictures 64 MiB, an upload 101 MiB, and comes
+uncompressed within five minutes.
+
 A WebSocket at `/v1` tells of tasks as they move, to whoever sends it
 `{"type": "task_info", "tasktoken": "..."}`; the native API's events do the same as a stream.
 """
