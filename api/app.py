@@ -9,31 +9,25 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
 import logs
-from api import (
+from api import errors, files, health
+from api.body_limit import BodyLimit
+from api.dependencies import connect
+from api.native import (
     campaigns,
     deliveries,
-    errors,
-    files,
     following,
     generators,
-    health,
     jobs,
-    model_pages,
     orders,
     projects,
     retries,
-    socket,
     stops,
-    uploading,
     webhooks,
-    wiro,
-    wiro_files,
-    wiro_run,
-    wiro_tools,
 )
-from api.body_limit import BodyLimit
-from api.dependencies import connect
+from api.native import files as native_files
 from api.openapi import DocumentedApi
+from api.wiro import files as wiro_files
+from api.wiro import model_pages, run, socket, tasks, tools
 from settings import Settings, load
 
 FILES_MAX = 20_000
@@ -89,13 +83,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit)
     errors.install(app)
     parts = (
-        wiro,
-        wiro_run,
-        wiro_tools,
+        tasks,
+        run,
+        tools,
         wiro_files,
         model_pages,
         files,
-        uploading,
+        native_files,
         stops,
         retries,
         orders,

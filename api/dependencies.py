@@ -30,10 +30,10 @@ from api.callers import Callers
 from api.errors import Problem, RateLimited, WiroRefusal
 from api.feed import Feed
 from api.listeners import Listeners
-from api.lookups import Lookups
 from api.market import Market
 from api.throttle import Throttle
-from api.wiro_body import wiro_body
+from api.wiro.body import wiro_body
+from api.wiro.lookups import Lookups
 from broker import Broker
 from models import queries
 from models.lifecycle import OnUnknown, Route

@@ -10,8 +10,8 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from api.schemas import ProblemAnswer
-from api.wiro_schemas import Done, Refused
+from api.native.schemas.words import ProblemAnswer
+from api.wiro.schemas import Done, Refused
 
 _SCHEMA = "#/components/schemas/{model}"
 _JSON, _PROBLEM = "application/json", "application/problem+json"

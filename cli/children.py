@@ -26,7 +26,7 @@ vendor's answer take.  Killed in the middle, nobody could say whether it was bou
 
 SOCKETS = (
     # with a way to let go of clients that do not read
-    *("--ws", "api.socket_protocol:Protocol"),
+    *("--ws", "api.wiro.socket_protocol:Protocol"),
     # what clients say is a token
     *("--ws-max-size", "65536"),
     # for messages of a few hundred bytes it would cost more than it saves: most of a socket's memory

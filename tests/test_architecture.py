@@ -55,8 +55,8 @@ MAY_IMPORT = {
 
 PURE = {
     # decisions: values in, a value out; time, chance and the world are arguments
-    "api/llms.py": {"api", "catalogue", "shapes.wiro"},
-    "api/searching.py": {"catalogue", "shapes"},
+    "api/wiro/llms.py": {"api.wiro", "catalogue", "shapes.wiro"},
+    "api/wiro/searching.py": {"catalogue", "shapes"},
     "models/lifecycle.py": set(),
     "models/bounds.py": set(),
     "models/candidates.py": set(),
@@ -169,6 +169,14 @@ def test_edges_never_import_each_other():
 
     for edge in edges:
         assert not MAY_IMPORT[edge] & edges
+
+
+def test_the_two_apis_never_import_each_other():
+    """What both need lies beside them (docs/decisions/0030)."""
+    for package, other in (("api/wiro", "api.native"), ("api/native", "api.wiro")):
+        named = set().union(*(imported_modules(file) for file in sources(package)))
+
+        assert not {module for module in named if f"{module}.".startswith(f"{other}.")}
 
 
 def test_the_simulator_knows_of_the_providers_only_how_they_paint():

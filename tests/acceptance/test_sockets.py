@@ -23,8 +23,8 @@ import websockets.asyncio.client
 import websockets.sync.client
 from websockets.exceptions import ConnectionClosed
 
-from api import socket as sockets
 from api.app import create_app
+from api.wiro import socket as sockets
 from cli import children
 from models import attempts, transitions
 from models.lifecycle import Status

@@ -58,8 +58,8 @@ def impatient(monkeypatch):
     monkeypatch.setattr("api.stops.WAIT_MAX_S", 0.02)
     monkeypatch.setattr("api.jobs.WAIT_MAX_S", 0.02)
     monkeypatch.setattr("api.stopping.WAIT_S", 0.02)
-    monkeypatch.setattr("api.wiro_run.SYNC_MAX_S", 0.02)
-    monkeypatch.setattr("api.wiro_run.SYNC_MAX_S", 0.02)
+    monkeypatch.setattr("api.wiro.run.SYNC_MAX_S", 0.02)
+    monkeypatch.setattr("api.wiro.run.SYNC_MAX_S", 0.02)
     monkeypatch.setattr("api.preferring.WAIT_MAX_S", 1)
 
 

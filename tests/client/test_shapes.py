@@ -2,7 +2,7 @@
 
 import pytest
 
-from api import schemas, webhook_schemas
+from api.native import schemas, webhook_schemas
 from client import documents, webhooks
 
 SAME = [

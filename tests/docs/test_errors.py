@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from api import errors, retries
-from api.retrying import Reason
+from api import errors
+from api.native import retries
+from api.native.retrying import Reason
 from providers.errors import ProviderError
 
 ROOT = Path(__file__).parents[2]

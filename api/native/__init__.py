@@ -1,0 +1,1 @@
+"""The native API: doors, what they take and answer, and what they ask for on the way."""

@@ -1,0 +1,1 @@
+"""The native API's JSON: what it takes and what it answers."""

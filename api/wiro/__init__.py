@@ -1,0 +1,1 @@
+"""Wiro's API: its doors, its words, its pages and its socket."""
