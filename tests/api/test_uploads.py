@@ -197,7 +197,7 @@ def test_folders_lie_only_so_deep(wiro, refused):
 
 
 def test_a_file_of_more_than_is_taken_is_refused_and_not_kept(refused, left, monkeypatch):
-    monkeypatch.setattr("api.wiro_files.FILE_MAX_BYTES", 10)
+    monkeypatch.setattr("api.wiro.files.FILE_MAX_BYTES", 10)
 
     assert refused("Upload", files={"file": b"x" * 11})[0] == 0
     assert left() == (0, [])

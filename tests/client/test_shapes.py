@@ -2,50 +2,51 @@
 
 import pytest
 
-from api.native import schemas, webhook_schemas
+from api.native.schemas import campaigns, commands, files, jobs, market, requests
+from api.native.schemas import webhooks as told_of_webhooks
 from client import documents, webhooks
 
 SAME = [
-    (documents.Attempt, schemas.AttemptAnswer),
-    (documents.Queue, schemas.QueueAnswer),
-    (documents.Urls, schemas.JobUrls),
-    (documents.Job, schemas.JobAnswer),
-    (documents.JobDetail, schemas.JobDetail),
-    (documents.Output, schemas.OutputAnswer),
-    (documents.Event, schemas.EventAnswer),
-    (documents.QuotedOffer, schemas.QuotedOffer),
-    (documents.Quote, schemas.QuoteAnswer),
-    (documents.StopAnswer, schemas.StopAnswer),
-    (documents.StoppedJob, schemas.StoppedJob),
-    (documents.Stopped, schemas.StopManyAnswer),
-    (documents.Resolved, schemas.ResolveAnswer),
-    (documents.RetryAnswer, schemas.RetriedAnswer),
-    (documents.RetriedJob, schemas.RetriedJob),
-    (documents.NotRetried, schemas.NotRetried),
-    (documents.RetriedJobs, schemas.RetriedJobs),
-    (documents.Account, schemas.AccountAnswer),
-    (documents.Standing, schemas.AllowanceAnswer),
-    (documents.Project, schemas.ProjectAnswer),
-    (documents.Campaign, schemas.CampaignAnswer),
-    (documents.AddedJob, schemas.AddedJob),
-    (documents.RowProblem, schemas.BadRow),
-    (documents.Added, schemas.AddedRows),
-    (documents.Offer, schemas.OfferAnswer),
-    (documents.Input, schemas.InputAnswer),
-    (documents.Model, schemas.ModelAnswer),
-    (documents.ModelDetail, schemas.ModelDetail),
-    (documents.Breaker, schemas.BreakerAnswer),
-    (documents.Limit, schemas.LimitAnswer),
-    (documents.Sold, schemas.SoldAnswer),
-    (documents.Provider, schemas.ProviderAnswer),
-    (documents.Retried, schemas.RetryAnswer),
-    (documents.File, schemas.FileAnswer),
-    (webhooks.Webhook, webhook_schemas.WebhookAnswer),
-    (webhooks.NewWebhook, webhook_schemas.NewWebhookAnswer),
-    (webhooks.Delivery, webhook_schemas.DeliveryAnswer),
-    (webhooks.DeliveryDetail, webhook_schemas.DeliveryDetail),
-    (webhooks.Try, webhook_schemas.TryAnswer),
-    (webhooks.Replayed, webhook_schemas.ReplayAnswer),
+    (documents.Attempt, jobs.AttemptAnswer),
+    (documents.Queue, jobs.QueueAnswer),
+    (documents.Urls, jobs.JobUrls),
+    (documents.Job, jobs.JobAnswer),
+    (documents.JobDetail, jobs.JobDetail),
+    (documents.Output, jobs.OutputAnswer),
+    (documents.Event, jobs.EventAnswer),
+    (documents.QuotedOffer, jobs.QuotedOffer),
+    (documents.Quote, jobs.QuoteAnswer),
+    (documents.StopAnswer, commands.StopAnswer),
+    (documents.StoppedJob, commands.StoppedJob),
+    (documents.Stopped, commands.StopManyAnswer),
+    (documents.Resolved, commands.ResolveAnswer),
+    (documents.RetryAnswer, commands.RetriedAnswer),
+    (documents.RetriedJob, commands.RetriedJob),
+    (documents.NotRetried, commands.NotRetried),
+    (documents.RetriedJobs, commands.RetriedJobs),
+    (documents.Account, campaigns.AccountAnswer),
+    (documents.Standing, campaigns.AllowanceAnswer),
+    (documents.Project, campaigns.ProjectAnswer),
+    (documents.Campaign, campaigns.CampaignAnswer),
+    (documents.AddedJob, campaigns.AddedJob),
+    (documents.RowProblem, campaigns.BadRow),
+    (documents.Added, campaigns.AddedRows),
+    (documents.Offer, market.OfferAnswer),
+    (documents.Input, market.InputAnswer),
+    (documents.Model, market.ModelAnswer),
+    (documents.ModelDetail, market.ModelDetail),
+    (documents.Breaker, market.BreakerAnswer),
+    (documents.Limit, market.LimitAnswer),
+    (documents.Sold, market.SoldAnswer),
+    (documents.Provider, market.ProviderAnswer),
+    (documents.Retried, market.RetryAnswer),
+    (documents.File, files.FileAnswer),
+    (webhooks.Webhook, told_of_webhooks.WebhookAnswer),
+    (webhooks.NewWebhook, told_of_webhooks.NewWebhookAnswer),
+    (webhooks.Delivery, told_of_webhooks.DeliveryAnswer),
+    (webhooks.DeliveryDetail, told_of_webhooks.DeliveryDetail),
+    (webhooks.Try, told_of_webhooks.TryAnswer),
+    (webhooks.Replayed, told_of_webhooks.ReplayAnswer),
 ]
 
 
@@ -55,7 +56,7 @@ def test_a_document_has_the_names_of_its_answer(document, answer):
 
 
 def test_terms_are_what_a_job_takes_beside_its_model_and_parameters():
-    taken = schemas.NewJobBody.model_fields.keys() - {"model", "parameters"}
+    taken = requests.NewJobBody.model_fields.keys() - {"model", "parameters"}
 
     assert documents.Terms.__annotations__.keys() == taken
-    assert documents.Row.__annotations__.keys() == schemas.CampaignRow.model_fields.keys()
+    assert documents.Row.__annotations__.keys() == requests.CampaignRow.model_fields.keys()
