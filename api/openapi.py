@@ -83,6 +83,8 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     components["securitySchemes"] = _SCHEMES
     schemas = components.setdefault("schemas", {})
     for path, operation in _operations(document):
+        if _is_frameworks(operation["responses"].get("422", {})):
+            del operation["responses"]["422"]
         if path.startswith(("/v1/", "/api/")) and path not in _KEYLESS:
             operation["security"] = _WIROS_PROOFS if path.startswith("/v1/") else _NATIVE_PROOFS
         if path.startswith("/v1/"):
@@ -107,10 +109,7 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, Operation]]:
 
 def _complete_wiros(path: str, operation: Operation) -> None:
     """Refused in Wiro's envelope; with HTTP 200 where nothing else is said."""
-    responses = operation["responses"]
-    if _is_frameworks(responses.get("422", {})):
-        del responses["422"]
-    answer = responses.get("200", {}).get("content", {}).get(_JSON)
+    answer = operation["responses"].get("200", {}).get("content", {}).get(_JSON)
     if answer is not None and not answer.get("schema"):
         answer["schema"] = {"anyOf": [_reference(Done.__name__), _reference(Refused.__name__)]}
     content = {_JSON: {"schema": _reference(Refused.__name__)}}
@@ -121,7 +120,7 @@ def _complete_native(path: str, operation: Operation) -> None:
     """Refused as RFC 9457 has it."""
     content = {_PROBLEM: {"schema": _reference(ProblemAnswer.__name__)}}
     for response in operation["responses"].values():
-        if _is_frameworks(response) or _schema_of(response).endswith("/ProblemAnswer"):
+        if _schema_of(response).endswith("/ProblemAnswer"):
             response["content"] = content
     _refuse(operation, {**_refusals(path, operation), **_OF_VALUES}, content)
 

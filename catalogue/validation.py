@@ -140,7 +140,7 @@ def _read_option(input_spec: InputSpec, sent: object) -> str | Problem:
 
 
 def _read_integer(input_spec: InputSpec, sent: object) -> int | Problem:
-    number = _as_integer(sent)
+    number = as_integer(sent)
     if number is None:
         return _problem(input_spec, ProblemKind.TYPE, _shown(sent))
     if not input_spec.has_range:
@@ -160,7 +160,8 @@ def _is_in_range(input_spec: InputSpec, number: float) -> bool:
     return least is not None and most is not None and least <= number <= most
 
 
-def _as_integer(sent: object) -> int | None:
+def as_integer(sent: object) -> int | None:
+    """The whole number that a caller means, however it was written; None where it is none."""
     # In Python True is the integer 1; to a caller it is not a number.
     if isinstance(sent, bool):
         return None

@@ -45,10 +45,6 @@ router = APIRouter(
     route_class=GuardedRoute,
     prefix="/api/campaigns",
     tags=["Campaigns"],
-    responses={
-        401: {"model": ProblemAnswer, "description": "not_authorized"},
-        422: {"model": ProblemAnswer, "description": "invalid_request"},
-    },
 )
 logger = logging.getLogger("darkroom.api")
 

@@ -27,10 +27,6 @@ router = APIRouter(
     route_class=GuardedRoute,
     prefix="/api/deliveries",
     tags=["Webhooks"],
-    responses={
-        401: {"model": ProblemAnswer, "description": "not_authorized"},
-        422: {"model": ProblemAnswer, "description": "invalid_request"},
-    },
 )
 
 

@@ -40,10 +40,6 @@ router = APIRouter(
     route_class=GuardedRoute,
     prefix="/api/files",
     tags=["Files"],
-    responses={
-        401: {"model": ProblemAnswer, "description": "not_authorized"},
-        422: {"model": ProblemAnswer, "description": "invalid_request"},
-    },
 )
 
 Folder = Annotated[UUID | None, Query(description="In this folder; without it, at the top.")]

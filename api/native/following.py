@@ -28,10 +28,6 @@ SEQ_MAX = 2**31 - 1
 router = APIRouter(
     prefix="/api/jobs",
     tags=["Jobs"],
-    responses={
-        401: {"model": ProblemAnswer, "description": "not_authorized"},
-        422: {"model": ProblemAnswer, "description": "invalid_request"},
-    },
 )
 
 

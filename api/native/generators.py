@@ -37,7 +37,6 @@ from models.lifecycle import BreakerState, OfferKey
 router = APIRouter(
     route_class=GuardedRoute,
     prefix="/api",
-    responses={401: {"model": ProblemAnswer, "description": "not_authorized"}},
 )
 
 

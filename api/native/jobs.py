@@ -40,10 +40,6 @@ router = APIRouter(
     route_class=GuardedRoute,
     prefix="/api/jobs",
     tags=["Jobs"],
-    responses={
-        401: {"model": ProblemAnswer, "description": "not_authorized"},
-        422: {"model": ProblemAnswer, "description": "invalid_request"},
-    },
 )
 
 

@@ -35,7 +35,6 @@ router = APIRouter(
     route_class=GuardedRoute,
     prefix="/api/jobs",
     tags=["Jobs"],
-    responses={401: {"model": ProblemAnswer, "description": "not_authorized"}},
 )
 logger = logging.getLogger("darkroom.api")
 

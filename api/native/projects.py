@@ -8,7 +8,6 @@ from fastapi import APIRouter
 from api.dependencies import GuardedRoute, NativeProject, ServicesOf
 from api.native.schemas.campaigns import ProjectAnswer
 from api.native.schemas.webhooks import SecretAnswer
-from api.native.schemas.words import ProblemAnswer
 from api.native.standing import notice_of_project, standing
 from models import closures, queries, usage, webhooks
 
@@ -16,7 +15,6 @@ router = APIRouter(
     route_class=GuardedRoute,
     prefix="/api/project",
     tags=["Project"],
-    responses={401: {"model": ProblemAnswer, "description": "not_authorized"}},
 )
 
 

@@ -22,10 +22,6 @@ from models.queries import JobFilter
 router = APIRouter(
     route_class=GuardedRoute,
     prefix="/api",
-    responses={
-        401: {"model": ProblemAnswer, "description": "not_authorized"},
-        422: {"model": ProblemAnswer, "description": "invalid_request"},
-    },
 )
 _AS_USUAL, _ALL_OF_IT = RetryBody(), RetryCampaignBody()
 _STATUS = {

@@ -29,11 +29,7 @@ from models.lifecycle import Outcome
 router = APIRouter(
     route_class=GuardedRoute,
     prefix="/api",
-    responses={
-        401: {"model": ProblemAnswer, "description": "not_authorized"},
-        404: {"model": ProblemAnswer, "description": "campaign_not_found"},
-        422: {"model": ProblemAnswer, "description": "invalid_request"},
-    },
+    responses={404: {"model": ProblemAnswer, "description": "campaign_not_found"}},
 )
 
 

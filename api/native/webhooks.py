@@ -38,10 +38,6 @@ router = APIRouter(
     route_class=GuardedRoute,
     prefix="/api/webhooks",
     tags=["Webhooks"],
-    responses={
-        401: {"model": ProblemAnswer, "description": "not_authorized"},
-        422: {"model": ProblemAnswer, "description": "invalid_request"},
-    },
 )
 
 

@@ -4,18 +4,16 @@ Pure.  Its clients send every value as text, its documents numbers and text alik
 form whatever it has; what cannot be meant is refused in Wiro's own words.
 """
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from api.errors import WiroRefusal
+from catalogue.validation import as_integer
 from shapes import wiro as wiro_shapes
 
 START_MAX = 10**15
 LIMIT_MAX = 100
 """As Wiro's own MCP server documents it (github.com/wiroai/Wiro-MCP @e945cd8, src/tools/list-tasks.ts)."""
-
-_NUMBER = re.compile(r"[+-]?[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +93,12 @@ def _whole(asked: Mapping[str, object], name: str, least: int, most: int, defaul
     sent = asked.get(name)
     if sent is None or (isinstance(sent, str) and not sent.strip()):
         return default
-    number = _as_whole(sent)
+    number = as_integer(sent)
     if number is None:
         raise WiroRefusal((0, f"Request parameter [{name}] must be integer or float"))
     if not least <= number <= most:
         raise WiroRefusal((0, f"Request parameter [{name}] must be between {least} and {most}"))
     return number
-
-
-def _as_whole(sent: object) -> int | None:
-    if isinstance(sent, bool):
-        return None
-    if isinstance(sent, int):
-        return sent
-    if isinstance(sent, float):
-        return int(sent) if sent.is_integer() else None
-    if isinstance(sent, str) and _NUMBER.fullmatch(sent.strip()):
-        return int(sent)
-    return None
 
 
 def _invalid(why: str) -> WiroRefusal:
