@@ -55,12 +55,11 @@ def cases(request):
 @pytest.fixture
 def impatient(monkeypatch):
     """Nobody waits for a worker that is not there."""
-    monkeypatch.setattr("api.stops.WAIT_MAX_S", 0.02)
-    monkeypatch.setattr("api.jobs.WAIT_MAX_S", 0.02)
+    monkeypatch.setattr("api.native.stops.WAIT_MAX_S", 0.02)
+    monkeypatch.setattr("api.native.jobs.WAIT_MAX_S", 0.02)
     monkeypatch.setattr("api.stopping.WAIT_S", 0.02)
     monkeypatch.setattr("api.wiro.run.SYNC_MAX_S", 0.02)
-    monkeypatch.setattr("api.wiro.run.SYNC_MAX_S", 0.02)
-    monkeypatch.setattr("api.preferring.WAIT_MAX_S", 1)
+    monkeypatch.setattr("api.native.preferring.WAIT_MAX_S", 1)
 
 
 @pytest.fixture
