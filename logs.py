@@ -33,8 +33,8 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(EventFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("httpx", "celery.worker.strategy", "celery.app.trace"):
-        # A line for each poll, and two for each ring; what matters of them our own events say.
+    for noisy in ("httpx", "celery.worker.strategy", "celery.app.trace", "darkroom.connections"):
+        # A line for each poll, two for each ring, three for each socket; what matters our own events say.
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # A warning for each broken form, of which whoever sends it is told.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)

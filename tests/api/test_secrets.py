@@ -1,13 +1,24 @@
 """What opens something is written nowhere: not to the log, and not to where a link leads."""
 
+import asyncio
 import logging
 from pathlib import Path
+from socket import socketpair
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
+import logs
+from api.wiro.socket_protocol import Protocol
 from cli import children
 
 ROOT = Path(__file__).parents[2]
+
+HANDSHAKE = (
+    "GET {target} HTTP/1.1\r\nHost: darkroom\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 @pytest.fixture
@@ -51,6 +62,36 @@ def test_no_server_of_ours_writes_down_the_addresses_that_are_asked_for():
 
     assert "--no-access-log" in started
     assert composed.count("uvicorn api.app") == composed.count("--no-access-log") == 1
+
+
+def test_a_socket_is_opened_without_a_line_in_the_log(caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(logging.root, "handlers", [])
+    logs.configure("info")
+    logging.root.addHandler(caplog.handler)
+
+    asyncio.run(open_socket("/v1?x-api-key=our-key"))
+
+    assert [one.getMessage() for one in caplog.records] == []
+
+
+async def open_socket(target: str) -> None:
+    """Open a socket as a client does, and leave."""
+
+    async def accepting(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+
+    config = uvicorn.Config(accepting, log_config=None, lifespan="off")
+    ours, theirs = socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        loop = asyncio.get_running_loop()
+        protocol = Protocol(config, ServerState(), {})
+        await loop.connect_accepted_socket(lambda: protocol, ours)
+        await loop.sock_sendall(theirs, HANDSHAKE.format(target=target).encode())
+        assert (await loop.sock_recv(theirs, 4096)).startswith(b"HTTP/1.1 101")
+        protocol.transport.abort()
 
 
 def test_a_file_tells_nobody_where_it_was_read(anonymous, opened):
