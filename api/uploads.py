@@ -58,12 +58,25 @@ def clean_name(sent: str) -> str:
     Raises:
         NotTaken: nothing is left of it.
     """
-    last = unicodedata.normalize("NFC", sent).replace("\\", "/").rstrip("/").rpartition("/")[2]
-    shown = "".join(character for character in last if character.isprintable()).strip().lstrip(".")
-    name = _shortened(shown)
+    name = _kept_of(sent)
     if not name:
         raise NotTaken("A file needs a name.")
     return name
+
+
+def _clean_folder_name(sent: str) -> str:
+    # Of a file's path the last part is its name; of a folder's, whoever sent it means all of them.
+    if {"/", "\\"} & set(sent.rstrip("/\\")):
+        raise NotTaken("The name of a folder is no path: make each in the one before it.")
+    name = _kept_of(sent)
+    if not name:
+        raise NotTaken("A folder needs a name.")
+    return name
+
+
+def _kept_of(sent: str) -> str:
+    last = unicodedata.normalize("NFC", sent).replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return _shortened("".join(character for character in last if character.isprintable()).strip().lstrip("."))
 
 
 def _shortened(name: str) -> str:
@@ -84,11 +97,11 @@ def add_folder(services: Services, project_id: int, name: str, parent_id: int | 
     """The folder of this name; one that is there already is it.
 
     Raises:
-        NotTaken: it has no name, or lies too deep.
+        NotTaken: it has no name, or a path for one, or lies too deep.
     """
     with services.database.transaction() as session:
         _refuse_depth(session, project_id, parent_id, 1)
-        return files.add_folder(session, project_id, parent_id, clean_name(name))
+        return files.add_folder(session, project_id, parent_id, _clean_folder_name(name))
 
 
 def add(services: Services, project_id: int, name: str, content: IO[bytes], parent_id: int | None) -> File:

@@ -61,6 +61,9 @@ def upload(project: WiroProject, body: WiroBody, services: ServicesOf) -> JSONRe
     A zip archive is unpacked: the answer lists its files.
     """
     sent = body.get("file")
+    if isinstance(sent, list):
+        told = "Request files [file] takes one file: send each by itself, or all in a zip archive."
+        raise WiroRefusal((0, told))
     if not isinstance(sent, SentFile):
         raise WiroRefusal((0, "Request files [file] required"))
     if sent.size_bytes > FILE_MAX_BYTES:
@@ -116,7 +119,8 @@ def _told() -> Iterator[None]:
     except (BadArchive, NotTaken) as exc:
         raise WiroRefusal((0, str(exc))) from exc
     except NotFound as exc:
-        raise WiroRefusal((1, f"{exc}.")) from exc
+        told = str(exc)
+        raise WiroRefusal((1, f"{told[:1].upper()}{told[1:]}.")) from exc
 
 
 def _added(services: Services, project_id: int, sent: SentFile, parent_id: int | None) -> list[File]:
@@ -133,10 +137,14 @@ def _folder(services: Services, project_id: int, name: str) -> int | None:
     """
     if name in _TOP:
         return None
+    none = NotFound("this project has no such folder")
     with services.database.transaction() as session:
-        found = _file(session, project_id, name)
+        try:
+            found = _file(session, project_id, name)
+        except NotFound as exc:
+            raise none from exc
     if found.kind is not FileKind.FOLDER:
-        raise NotFound("this project has no such folder")
+        raise none
     return found.id
 
 
