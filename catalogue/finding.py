@@ -1,9 +1,9 @@
 """All models, and the one a caller means by a name."""
 
-import reprlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from reprlib import Repr
 
 from catalogue.errors import UnknownModel
 from catalogue.spec import ModelSpec
@@ -12,6 +12,7 @@ from catalogue.spec import ModelSpec
 _SPELLING = str.maketrans("._ ", "---")
 # Names come from URLs; comparing letters is quadratic, so a name of megabytes must not be compared whole.
 _COMPARED_CHARACTERS = 100
+_SHOWN_CHARACTERS = 100
 # Low enough that "flux" still finds flux-pro-1-1, high enough that "dall-e-3" finds nothing.
 _NEAR = 0.45
 # Who writes flux-pro means flux-pro-1-1, though flux-2-flex begins alike; who writes flux may mean both.
@@ -40,7 +41,7 @@ class Catalogue:
             return found[0]
         if found:
             raise UnknownModel(name, f"several models are called {name!r}", [spec.slug for spec in found])
-        raise UnknownModel(name, f"unknown model {reprlib.repr(name)}", self._nearest(wanted))
+        raise UnknownModel(name, f"unknown model {_shown(name)}", self._nearest(wanted))
 
     def of_slug(self, slug: str) -> ModelSpec | None:
         """The model of exactly this slug; None if it is not here."""
@@ -64,3 +65,10 @@ class Catalogue:
 def spelt_as_slug(name: str) -> str:
     """A name as slugs are written: lower case, hyphens for dots, blanks and underscores."""
     return name.strip().lower().translate(_SPELLING)
+
+
+def _shown(name: str) -> str:
+    """The name as it was written; of a very long one its ends."""
+    brief = Repr()
+    brief.maxstring = _SHOWN_CHARACTERS
+    return brief.repr(name)

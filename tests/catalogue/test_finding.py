@@ -34,6 +34,7 @@ def test_every_spelling_of_a_name_finds_the_model(name: str) -> None:
         ("fluxpro", [SLUG]),
         ("flux-2", ["black-forest-labs/flux-2-flex"]),
         ("flux-1-fill", ["black-forest-labs/flux-1-fill-dev"]),
+        ("black-forest-labs/flux-pro-1.2", [SLUG]),
         ("flux", ["black-forest-labs/flux-2-flex", SLUG]),
     ],
 )
