@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from fastapi.security.utils import get_authorization_scheme_param
@@ -44,6 +45,7 @@ from shapes import gathering
 from shapes.wiro_story import Ending
 from storage import Storage
 
+_WORD_SHOWN_MAX = 40
 POOL_SIZE = 20
 """Connections at most.  Forty threads share them: an endpoint spends half its time elsewhere."""
 
@@ -230,18 +232,43 @@ class GuardedRoute(APIRoute):
     """A door of the native API that asks who is there before it reads what they bring.
 
     FastAPI reads and parses a body before it looks at any dependency: whoever has no key
-    could make us hold as much as a request may have.
+    could make us hold as much as a request may have.  It also passes over words of the query that
+    it does not know: a misspelt `dry_run` would queue the job, a misspelt filter would list everything.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's own, behind the guard."""
         handle = super().get_route_handler()
+        takes_body = self.body_field is not None
+        known = _query_words(self.dependant)
 
         async def guarded(request: Request) -> Response:
-            await uncounted_native_project(request)  # the door asks again; the key is read once a second
+            strange = request.query_params.keys() - known
+            if takes_body or strange:
+                await uncounted_native_project(request)  # the door asks again; the key is read once a second
+            if strange:
+                raise _unknown_words(strange, known)
             return await handle(request)
 
-        return handle if self.body_field is None else guarded
+        return guarded
+
+
+def _query_words(dependant: Dependant) -> frozenset[str]:
+    """What may stand in the query of a door."""
+    own = frozenset(word.alias for word in dependant.query_params)
+    return own.union(*map(_query_words, dependant.dependencies))
+
+
+def _unknown_words(strange: Collection[str], known: Collection[str]) -> Problem:
+    takes = f"takes {', '.join(sorted(known))}" if known else "takes nothing"
+    problems = [_unknown_word(word, takes) for word in sorted(strange)]
+    detail = "; ".join(problem["message"] for problem in problems)
+    return Problem(422, "invalid_request", detail, problems=problems)
+
+
+def _unknown_word(word: str, takes: str) -> dict[str, str]:
+    shown = word if word.isprintable() and len(word) <= _WORD_SHOWN_MAX else "query"
+    return {"parameter": shown, "kind": "unknown", "message": f"{shown}: unknown; the query here {takes}"}
 
 
 # --- what Wiro's clients send ----------------------------------------------------------------------

@@ -37,6 +37,13 @@ _CODES = {
     503: "busy",
 }
 
+_SENTENCES = {
+    "extra_forbidden": "unknown; it is no field here",
+    "missing": "required",
+    "model_attributes_type": "takes an object",
+}
+"""What pydantic says in words of Python."""
+
 logger = logging.getLogger("darkroom.api")
 
 
@@ -122,7 +129,7 @@ def wiro_response(refusal: WiroRefusal, headers: Mapping[str, str] | None = None
 def faulty_field(location: Sequence[int | str], error: Mapping[str, Any]) -> dict[str, str]:
     """One of pydantic's errors as parameter, kind and message; not what was sent, it may be a secret."""
     parameter = ".".join(str(part) for part in location) or "body"
-    message = error["msg"].removeprefix("Value error, ")
+    message = _SENTENCES.get(error["type"], error["msg"].removeprefix("Value error, "))
     return {"parameter": parameter, "kind": error["type"], "message": f"{parameter}: {message}"}
 
 
@@ -164,7 +171,16 @@ async def _tell_http(request: Request, exc: Exception) -> Response:
         # Wiro's whole API is POST; a wrong method is a wrong address there.
         return wiro_response(WiroRefusal((0, wiro_shapes.UNKNOWN_PATH), status=404))
     code = _CODES.get(exc.status_code, "bad_request")
-    return _tell(request, Problem(exc.status_code, code, exc.detail), exc.headers)
+    return _tell(request, Problem(exc.status_code, code, _advice(exc)), exc.headers)
+
+
+def _advice(exc: HTTPException) -> str:
+    """The framework's sentence, or ours where its own repeats the status alone."""
+    if exc.status_code == 404:
+        return "There is no such path; /docs has all of them."
+    if exc.status_code == 405:
+        return f"This path takes {(exc.headers or {}).get('Allow', 'another method')}."
+    return exc.detail
 
 
 async def _tell_invalid(request: Request, exc: Exception) -> Response:
@@ -172,15 +188,20 @@ async def _tell_invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)  # noqa: S101 - as above
     errors = exc.errors()
     if any(error["type"] == "json_invalid" for error in errors):
-        return _tell(
-            request, Problem(400, "invalid_json", f"The body is not JSON: {errors[0]['ctx']['error']}.")
-        )
+        return _tell(request, _not_json(errors[0]))
     if _is_body_unread(errors) and not _is_json(request):
         detail = "Send the body as JSON, with the header Content-Type: application/json."
         return _tell(request, Problem(415, "unsupported_media_type", detail))
     problems = [faulty_field(error["loc"][1:], error) for error in errors]  # without "body" or "query"
     detail = "; ".join(problem["message"] for problem in problems)
     return _tell(request, Problem(422, "invalid_request", detail, problems=problems))
+
+
+def _not_json(error: Mapping[str, Any]) -> Problem:
+    where = error["loc"][1] + 1
+    return Problem(
+        400, "invalid_json", f"The body is not JSON: {error['ctx']['error']}, at character {where}."
+    )
 
 
 async def _tell_database_away(request: Request, exc: Exception) -> Response:

@@ -134,7 +134,9 @@ def test_a_wrong_field_is_named(client, change, parameter):
 def test_a_body_that_is_no_json_is_told_so(client):
     answer = client.post("/api/jobs", content="{", headers={"Content-Type": "application/json"})
 
-    assert problem_of(answer, 400)["code"] == "invalid_json"
+    problem = problem_of(answer, 400)
+    assert problem["code"] == "invalid_json"
+    assert problem["detail"].endswith(", at character 2.")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/x-www-form-urlencoded"}])
@@ -207,6 +209,53 @@ def test_a_wrong_filter_is_named(client, query):
     problem = problem_of(client.get(f"/api/jobs?{query}"), 422)
 
     assert problem["problems"][0]["parameter"] == query.partition("=")[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "word"),
+    [
+        ("POST", "/api/jobs?dryrun=true", "dryrun"),
+        ("GET", "/api/jobs?tags=spring", "tags"),
+        ("GET", "/api/project?verbose", "verbose"),
+        ("GET", "/api/models?%00=1", "query"),
+    ],
+)
+def test_a_word_of_the_query_that_nobody_knows_is_named(client, method, path, word):
+    problem = problem_of(client.request(method, path, json=BODY), 422)
+
+    assert problem["problems"][0]["parameter"] == word
+    assert client.get("/api/jobs").json()["jobs"] == []
+
+
+def test_who_may_ask_is_settled_before_what_is_asked(client):
+    wrong = {"Authorization": "Bearer nobody:nothing"}
+
+    answer = client.get("/api/jobs?tags=spring", headers=wrong)
+
+    assert problem_of(answer, 401)["code"] == "not_authorized"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "advice"),
+    [
+        ("GET", "/api/job", 404, "There is no such path; /docs has all of them."),
+        ("PUT", "/api/project", 405, "This path takes GET."),
+    ],
+)
+def test_a_wrong_address_is_answered_with_the_way_on(client, method, path, status, advice):
+    assert problem_of(client.request(method, path), status)["detail"] == advice
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (BODY | {"priorty": 5}, "priorty: unknown; it is no field here"),
+        ({}, "model: required"),
+        ([], "body: takes an object"),
+    ],
+)
+def test_a_wrong_body_is_told_in_words_of_the_api(client, body, sentence):
+    assert problem_of(client.post("/api/jobs", json=body), 422)["detail"] == sentence
 
 
 def test_a_project_sees_only_its_own_jobs(hand, stranger):
