@@ -130,14 +130,17 @@ def callback_url(sent: object) -> str | None:
     Wiro's documents leave a sentence in its place, "You can provide a callback URL ...",
     and clients paste it: such a value is ignored, not refused.
     """
-    if not isinstance(sent, str) or not sent.isprintable() or " " in sent:
+    if not isinstance(sent, str):
+        return None
+    address = sent.strip()  # a shell leaves a line break behind what it reads from a file
+    if not address.isprintable() or " " in address:
         return None
     try:
-        parts = urlsplit(sent)
+        parts = urlsplit(address)
         is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port of letters, a bracket left open
         return None
-    return sent if is_address else None
+    return address if is_address else None
 
 
 # --- the task --------------------------------------------------------------------------------------

@@ -11,6 +11,13 @@ def test_an_http_address_is_one(sent):
 
 
 @pytest.mark.parametrize(
+    "sent", [" https://a.example/hook", "https://a.example/hook\n", "\thttps://a.example/hook "]
+)
+def test_blanks_around_an_address_are_none_of_it(sent):
+    assert callback_url(sent) == "https://a.example/hook"
+
+
+@pytest.mark.parametrize(
     "sent",
     [
         None,
