@@ -41,6 +41,7 @@ _SENTENCES = {
     "extra_forbidden": "unknown; it is no field here",
     "missing": "required",
     "model_attributes_type": "takes an object",
+    "uuid_parsing": "takes a UUID",
 }
 """What pydantic says in words of Python."""
 

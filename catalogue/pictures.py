@@ -65,6 +65,12 @@ def reference(text: str, samples: Mapping[str, str]) -> str | ProblemKind:
     return _inline(text)
 
 
+def bears_credentials(text: str) -> bool:
+    """Whether a text is an address with a user or a password in it."""
+    head, parted, rest = text.partition("://")
+    return bool(parted) and head.isalpha() and "@" in re.split(r"[/?#]", rest, maxsplit=1)[0]
+
+
 def _is_address(text: str) -> bool:
     if len(text) > _URL_CHARACTERS_MAX or not text.isprintable() or " " in text:
         return False

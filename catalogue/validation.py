@@ -219,7 +219,9 @@ def _read_pictures(input_spec: InputSpec, sent: Sequence[object]) -> JsonValue |
 
 
 def _shown_picture(sent: object) -> str:
-    """What was sent for a picture, without any of its bytes."""
+    """What was sent for a picture, without any of its bytes, and without a password."""
+    if isinstance(sent, str) and pictures.bears_credentials(sent.strip()):
+        return "an address with a user or a password"
     if not isinstance(sent, str) or len(sent) <= _SHOWN_CHARACTERS:
         return _shown(sent)
     return f"{len(sent)} characters"

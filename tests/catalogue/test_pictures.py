@@ -199,3 +199,12 @@ def test_a_hostile_text_is_refused_at_once(sent: str) -> None:
     problem = problem_with(sent)
 
     assert len(problem.message) < 300
+
+
+@pytest.mark.parametrize(
+    "sent", ["https://ann:s3cret@pictures.test/a.png", " HTTP://s3cret@pictures.test", "ftp://a:s3cret@b"]
+)
+def test_a_password_in_an_address_is_refused_and_not_said_again(sent: str) -> None:
+    problem = problem_with(sent)
+
+    assert problem.message.endswith("got an address with a user or a password")

@@ -258,6 +258,10 @@ def test_a_wrong_body_is_told_in_words_of_the_api(client, body, sentence):
     assert problem_of(client.post("/api/jobs", json=body), 422)["detail"] == sentence
 
 
+def test_what_is_no_uuid_is_told_what_to_send(client):
+    assert problem_of(client.get("/api/campaigns/posters"), 422)["detail"] == "uuid: takes a UUID"
+
+
 def test_a_project_sees_only_its_own_jobs(hand, stranger):
     job = hand.look(hand.queue())
 
