@@ -1,9 +1,13 @@
 """The HTTP edge, put together: `uvicorn api.app:create_app --factory`."""
 
+import asyncio
 import logging
 import resource
-from collections.abc import AsyncIterator
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import FrameType
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
@@ -117,10 +121,36 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services = app.state.services
     services.bell.start()
     services.feed.start()
+    _once_asked_to_end(services.feed.stop)
     yield
     services.feed.stop()
     services.bell.stop()
     services.database.dispose()
+
+
+def _once_asked_to_end(act: Callable[[], None]) -> None:
+    """Have it done as soon as this process is asked to end.
+
+    uvicorn tells its app of it when all requests have been answered, or cut off: too late for
+    those who wait for a job, and could still be told which it is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return  # part of another program, which minds its own signals
+    loop = asyncio.get_running_loop()
+
+    def chain(number: signal.Signals) -> None:
+        before = signal.getsignal(number)
+
+        def heed(asked: int, frame: FrameType | None) -> None:
+            # Not here: whoever was interrupted may hold the lock that is needed.
+            loop.call_soon_threadsafe(loop.run_in_executor, None, act)
+            if callable(before):
+                before(asked, frame)
+
+        signal.signal(number, heed)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        chain(number)
 
 
 def _allow_many_connections() -> None:

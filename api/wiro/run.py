@@ -42,7 +42,7 @@ OF_THE_RUN = frozenset({CALLBACK_URL, "projectid"})
 SYNC_MAX_S = 40 * 60.0
 """As long as Wiro documents."""
 
-STILL_RUNS = "The task has not ended within the time that a request waits; it goes on."
+STILL_RUNS = "The task has not ended within the time that this request could wait; it goes on."
 TOO_MANY_WAIT = "Too many requests wait for their tasks just now: nothing was started. Try again, or use Run."
 
 Stream = Annotated[
@@ -162,9 +162,10 @@ async def run_sync(
 ) -> Response:
     """Queue a job as Run does, and answer as Task/Detail does when it has ended.
 
-    After forty minutes it is a 504 with `taskid` and `socketaccesstoken`.  Whoever goes away
-    ends the wait and not the task.  As events there are `start` with Run's answer,
-    `task_output` with the task as far as it has come, and `done` with that of Task/Detail.
+    After forty minutes, or when the server is asked to end, it is a 504 with `taskid` and
+    `socketaccesstoken`.  Whoever goes away ends the wait and not the task.  As events there
+    are `start` with Run's answer, `task_output` with the task as far as it has come, and
+    `done` with that of Task/Detail, or `error` with what the 504 says.
     """
     if services.listeners.is_full:
         # Before anything is bought: who is told so tries again.
@@ -212,7 +213,7 @@ async def _events(services: Services, queued: EnqueuedJob) -> AsyncIterator[str]
     task = await run_in_threadpool(_task, services, queued.id)
     if task["status"] in FINAL:
         yield _event("done", wiro_shapes.detailed(task))
-    elif time.monotonic() >= until:
+    else:
         yield _event("error", _left(queued))
 
 

@@ -1,11 +1,18 @@
-"""Workers are replaced while a campaign runs: it costs no attempt and no charge."""
+"""Workers are replaced while a campaign runs, at no attempt and no charge; the API while somebody waits."""
 
+import json
 import signal
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import httpx
 import pytest
+from sqlalchemy import func, select
 
 import simulator
+from client.sse import Reader
+from models.job import Job
 from models.lifecycle import Outcome
 
 pytestmark = pytest.mark.acceptance
@@ -108,3 +115,27 @@ def test_control_and_beat_may_be_replaced_too(town, vendors):
     town.eventually(lambda: town.have_ended(jobs))
 
     _assert_nothing_was_lost(town, vendors, jobs)
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "text/event-stream"])
+def test_who_waits_for_a_task_when_the_api_is_asked_to_end_is_told_which_it_is(town, media_type):
+    """It goes on and may cost money: whoever ordered it must find it again."""
+    url = f"{town.start_api()}/v1/Run/black-forest-labs/flux-pro-1-1/sync"
+    headers = {"x-api-key": "key", "accept": media_type}
+    ask = partial(httpx.post, url, headers=headers, json={"prompt": "a lighthouse"}, timeout=ENDS_WITHIN_S)
+    with ThreadPoolExecutor() as waiting:
+        answer = waiting.submit(ask)
+        town.eventually(lambda: _newest_job(town) or answer.done())
+        town.processes[-1].terminate()
+        told = answer.result()
+
+    if media_type == "application/json":
+        assert (told.status_code, told.json()["taskid"]) == (504, str(_newest_job(town)))
+    else:
+        last = list(Reader().feed(told.content))[-1]
+        assert (last.kind, json.loads(last.data)["taskid"]) == ("error", str(_newest_job(town)))
+
+
+def _newest_job(town) -> int | None:
+    with town.database.transaction() as session:
+        return session.scalar(select(func.max(Job.id)))
