@@ -26,7 +26,10 @@ class DeliveryState(StrEnum):
     GIVEN_UP = "given_up"  # tried for days, or the receiver is gone (410)
 
 
-_RECEIVER = "lower(coalesce(substring(url from '^[a-zA-Z]+://(?:[^/?#]*@)?([^/?#]*)'), ''))"
+_RECEIVER = (
+    "lower(coalesce(substring(url from '^[a-zA-Z]+://(?:[^/?#]*@)?([^/?#]*)'), ''))"
+    " || coalesce(' (webhook ' || webhook_id, ' (project ' || project_id) || ')'"
+)
 
 
 SETTLED_KEPT = timedelta(days=30)
@@ -62,7 +65,9 @@ class Delivery(Base):
     kind: Mapped[DeliveryKind]
     event: Mapped[str]  # `job.succeeded` ...
     url: Mapped[str]
-    receiver: Mapped[str] = mapped_column(Computed(_RECEIVER, persisted=True))  # host and port of the URL
+    # Who keeps only themselves waiting: a webhook, or of addresses of single jobs a project's at one host and
+    # port.  Many webhooks of many projects may live at one host, and one of them hang.
+    receiver: Mapped[str] = mapped_column(Computed(_RECEIVER, persisted=True))
     state: Mapped[DeliveryState] = mapped_column(server_default=DeliveryState.OWED.value)
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     tries_before: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # before it was replayed

@@ -12,8 +12,11 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 NOW = sa.text("now()")
-# Host and port, without what proves who calls.
-RECEIVER = "lower(coalesce(substring(url from '^[a-zA-Z]+://(?:[^/?#]*@)?([^/?#]*)'), ''))"
+# Host and port, without what proves who calls; and whose it is.
+RECEIVER = (
+    "lower(coalesce(substring(url from '^[a-zA-Z]+://(?:[^/?#]*@)?([^/?#]*)'), ''))"
+    " || coalesce(' (webhook ' || webhook_id, ' (project ' || project_id) || ')'"
+)
 # In the database, so that no way to end a job can forget it; a row trigger with a condition, since one with
 # transition tables would copy the rows of each of a job's twelve arrows (docs/decisions/0029).
 OWE = """

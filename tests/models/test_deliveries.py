@@ -231,21 +231,21 @@ def test_two_senders_never_take_the_same(database, owe):
     assert len(taken) == len(set(taken)) == 200
 
 
-def test_a_receiver_that_is_owed_thousands_hides_nobody(database, owe):
+def test_a_receiver_that_is_owed_thousands_hides_nobody(database, owe, project_id):
     owe(*(["https://dead.example/x"] * 50), "https://living.example/y")
 
-    taken = take(database, {"dead.example": 1}, most=10)
+    taken = take(database, {f"dead.example (project {project_id})": 1}, most=10)
 
-    assert [one.receiver for one in sorted(taken, key=lambda one: one.receiver)] == [
-        "dead.example",
-        "living.example",
+    assert sorted(one.receiver for one in taken) == [
+        f"dead.example (project {project_id})",
+        f"living.example (project {project_id})",
     ]
 
 
-def test_one_without_places_gets_none(database, owe):
+def test_one_without_places_gets_none(database, owe, project_id):
     owe("https://dead.example/x")
 
-    assert take(database, {"dead.example": 0}) == []
+    assert take(database, {f"dead.example (project {project_id})": 0}) == []
 
 
 @pytest.mark.parametrize(
@@ -257,10 +257,21 @@ def test_one_without_places_gets_none(database, owe):
         ("http://[::1]:80/", "[::1]:80"),
     ],
 )
-def test_a_receiver_is_a_host_and_a_port(database, owe, url, receiver):
+def test_of_a_projects_addresses_those_at_one_host_and_port_are_one_receiver(
+    database, owe, project_id, url, receiver
+):
     owe(url)
 
-    assert [one.receiver for one in take(database)] == [receiver]
+    assert [one.receiver for one in take(database)] == [f"{receiver} (project {project_id})"]
+
+
+def test_webhooks_at_one_host_are_receivers_each_of_its_own(database, enqueue, webhook):
+    numbers = [webhook(f"https://inboxes.example/{name}") for name in ("hangs", "answers")]
+    cancel(database, *enqueue(1))
+
+    assert {one.receiver for one in take(database)} == {
+        f"inboxes.example (webhook {number})" for number in numbers
+    }
 
 
 # --- settling ----------------------------------------------------------------------------------------
@@ -344,7 +355,7 @@ def test_what_was_given_up_is_replayed_where_the_webhook_is_now(database, enqueu
         assert deliveries.replay_given_up(session, number, None) == 3
         assert deliveries.replay_given_up(session, number, None) == 0
 
-    assert {one.receiver for one in take(database)} == {"new.example"}
+    assert {one.receiver for one in take(database)} == {f"new.example (webhook {number})"}
 
 
 def test_what_was_settled_long_ago_is_forgotten(database, owe):

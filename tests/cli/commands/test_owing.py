@@ -43,14 +43,14 @@ def test_nothing_is_said_where_nothing_is_late(examine, owe):
     assert examine() == []
 
 
-def test_what_nobody_sends_is_wrong(examine, owe):
+def test_what_nobody_sends_is_wrong(examine, owe, project_id):
     owe("a.example", 10)
     owe("a.example", 5)
 
     [(health, said)] = examine()
 
     assert health is Health.WRONG
-    assert said.startswith("2 notifications to a.example are due since")
+    assert said.startswith(f"2 notifications to a.example (project {project_id}) are due since")
     assert "hidden" not in said
 
 
