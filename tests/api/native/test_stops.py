@@ -22,7 +22,7 @@ def ask(client):
     """`ask("kill", ids=[1])`: the answer's document."""
 
     def post(verb, /, *, status=200, **body):
-        answer = client.post(f"/api/jobs/{verb}", params=AT_ONCE, json=body)
+        answer = client.post(f"/api/jobs/{verb}", params=None if verb == "retry" else AT_ONCE, json=body)
         assert answer.status_code == status, answer.text
         return answer.json()
 
