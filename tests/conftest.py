@@ -112,9 +112,10 @@ def empty_database_url(servers: tuple[str, str]) -> Iterator[str]:
 
 
 @pytest.fixture
-def database_url(servers: tuple[str, str], template: str) -> Iterator[str]:
+def database_url(servers: tuple[str, str], template: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """A migrated database of this test's own."""
-    yield from _own_database(servers[0], template)
+    is_for_plans = request.node.get_closest_marker("plans") is not None
+    yield from _own_database(servers[0], template, is_new=is_for_plans)
 
 
 @pytest.fixture
@@ -218,10 +219,10 @@ def receiver() -> Iterator[Callable[[], Receiver]]:
         one.close()
 
 
-def _own_database(server_url, template) -> Iterator[str]:
+def _own_database(server_url, template, *, is_new=False) -> Iterator[str]:
     url = make_url(server_url)
     name = f"test_{next(_numbers)}"
-    if _spare[template]:
+    if _spare[template] and not is_new:
         # Under another name, so that whoever was left behind by an earlier test finds nothing.
         _execute(url, f"ALTER DATABASE {_spare[template].pop()} RENAME TO {name}")
     else:

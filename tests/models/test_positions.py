@@ -15,6 +15,8 @@ from models.limit import WHOLE, Limit
 from models.project import AuthMode, Project
 from models.transitions import NewJob
 
+pytestmark = pytest.mark.plans
+
 SELLERS = {"a/b": ("wiro", "bfl"), "c/d": ("bfl",)}
 LATER = datetime(2126, 11, 1, tzinfo=UTC)
 

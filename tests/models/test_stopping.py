@@ -19,6 +19,8 @@ from models.lifecycle import AttemptState, Billed, Outcome, Status, StopOutcome
 from models.session import Database
 from models.transitions import Claim, NewJob
 
+pytestmark = pytest.mark.plans
+
 LOST = Failure("submission_unknown", "the connection broke", state=AttemptState.UNKNOWN)
 BROKE = Failure("unavailable", "503", billed=Billed.NO)
 

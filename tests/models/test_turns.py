@@ -13,6 +13,8 @@ from models.session import Database
 from models.transitions import Claim, NewJob
 from models.turns import Excerpt
 
+pytestmark = pytest.mark.plans
+
 WIRO = ("wiro", "a/b")
 LOST = Failure("submission_unknown", "the connection broke", state=AttemptState.UNKNOWN)
 

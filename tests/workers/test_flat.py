@@ -9,6 +9,8 @@ from workers.heartbeat import Heartbeat, Identity
 from workers.running import RunningJobs
 from workers.sweep import sweep
 
+pytestmark = pytest.mark.plans
+
 ENDED = 20_000
 
 

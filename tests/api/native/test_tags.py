@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.plans
+
 MODEL = "black-forest-labs/flux-pro-1-1"
 BODY = {"model": MODEL, "parameters": {"prompt": "a boat"}}
 
