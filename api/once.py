@@ -8,6 +8,7 @@ is the same.
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -23,6 +24,8 @@ from models.transitions import EnqueuedJob, NewJob
 KEY_LENGTH_MAX = 255
 REPLAYED = "Idempotency-Replayed"
 """The header that says of an answer that its job was queued by an earlier request."""
+
+logger = logging.getLogger("darkroom.api")
 
 IdempotencyKey = Annotated[
     str | None,
@@ -80,6 +83,8 @@ def queue(
 ) -> EnqueuedJob:
     """The job of this request, committed: that of an earlier one under its key, else a new one.
 
+    Of a new one the queue is told.
+
     Args:
         services: what there is to work with.
         project_id: whose.
@@ -90,20 +95,27 @@ def queue(
         KeyReused: an earlier request under its key asked for something else.
     """
     if sent is None:
-        return _queue_another(services, order())
-    found = _earlier(services, project_id, sent)
-    if found is not None:
-        return found
-    job = replace(order(), idempotency_key=sent.key, request_sha256=sent.sha256)
-    with services.database.transaction() as session:
-        queued = transitions.enqueue_once(session, job)
-        return queued if queued.is_new else _of_then(queries.job(session, queued.id), sent)
+        queued = _queue_another(services, order())
+    else:
+        queued = _earlier(services, project_id, sent) or _queue_once(services, order(), sent)
+    if queued.is_new:
+        services.bell.ring()
+        extra = {"event": "job_queued", "job_id": queued.id, "project_id": project_id}
+        logger.info("Queued a job.", extra=extra)
+    return queued
 
 
 def _queue_another(services: Services, job: NewJob) -> EnqueuedJob:
     with services.database.transaction() as session:
         [queued] = transitions.enqueue(session, [job])
     return queued
+
+
+def _queue_once(services: Services, job: NewJob, sent: Request) -> EnqueuedJob:
+    named = replace(job, idempotency_key=sent.key, request_sha256=sent.sha256)
+    with services.database.transaction() as session:
+        queued = transitions.enqueue_once(session, named)
+        return queued if queued.is_new else _of_then(queries.job(session, queued.id), sent)
 
 
 def _earlier(services: Services, project_id: int, sent: Request) -> EnqueuedJob | None:

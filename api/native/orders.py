@@ -1,6 +1,5 @@
 """The native API's way in: a job is asked for, or what would become of it."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -18,7 +17,7 @@ from api.native.preferring import APPLIED, Prefer
 from api.native.schemas.jobs import OrderedJob, QuoteAnswer
 from api.native.schemas.requests import NewJobBody
 from api.native.schemas.words import ProblemAnswer
-from api.native.shapes import ordered_job
+from api.native.shapes import ALONE, ordered_job
 from api.native.surroundings import settings_of
 from api.native.terms import job_of
 from api.once import REPLAYED, IdempotencyKey, KeyReused
@@ -36,7 +35,6 @@ router = APIRouter(
     prefix="/api/jobs",
     tags=["Jobs"],
 )
-logger = logging.getLogger("darkroom.api")
 
 
 @router.post(
@@ -97,6 +95,8 @@ async def queue(
 def _answer(services: Services, job_id: int) -> OrderedJob:
     with services.database.transaction() as session:
         job = queries.job(session, job_id)
+        if job.claim == 0 and job.outcome is None:  # nobody had it yet: there is nothing more to read
+            return ordered_job(services, job, ALONE, [])
         around = settings_of(session, [job])[job.id]
         return ordered_job(services, job, around, queries.outputs(session, job.id))
 
@@ -110,14 +110,9 @@ def _queue(services: Services, project_id: int, wanted: NewJobBody, key: str | N
     # Without what was left out or is the default: a later version may have more of it.
     sent = once.request(key, wanted.model_dump(exclude_defaults=True))
     try:
-        queued = once.queue(services, project_id, sent, lambda: _job(services, project_id, wanted))
+        return once.queue(services, project_id, sent, lambda: _job(services, project_id, wanted))
     except KeyReused as exc:
         raise Problem(422, "idempotency_key_reused", str(exc), job=exc.job_id) from exc
-    if queued.is_new:
-        services.bell.ring()
-        extra = {"event": "job_queued", "job_id": queued.id, "project_id": project_id}
-        logger.info("Queued a job.", extra=extra)
-    return queued
 
 
 def _job(services: Services, project_id: int, wanted: NewJobBody) -> NewJob:

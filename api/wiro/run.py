@@ -7,7 +7,6 @@ Task/Detail does, or with events of its own as the task goes on.
 
 import dataclasses
 import json
-import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
@@ -57,7 +56,6 @@ router = APIRouter(
         422: {"model": Refused, "description": "The Idempotency-Key is none, or was used for another request"}
     },
 )
-logger = logging.getLogger("darkroom.api")
 
 _RUN_BODY = any_body(
     {"prompt": "A paper boat in a puddle after the rain.", "aspectRatio": "16:9", "seed": "42"}
@@ -97,14 +95,9 @@ def _queue(
 ) -> EnqueuedJob:
     sent = once.request(key, {"model": model_name, "parameters": body})
     try:
-        queued = once.queue(services, project_id, sent, lambda: _job(services, project_id, model_name, body))
+        return once.queue(services, project_id, sent, lambda: _job(services, project_id, model_name, body))
     except KeyReused as exc:
         raise WiroRefusal((0, str(exc)), status=422) from exc
-    if queued.is_new:
-        services.bell.ring()
-        extra = {"event": "job_queued", "job_id": queued.id, "project_id": project_id}
-        logger.info("Queued a job.", extra=extra)
-    return queued
 
 
 def _job(services: Services, project_id: int, model_name: str, body: Mapping[str, object]) -> NewJob:
