@@ -13,7 +13,7 @@ import httpx
 from sqlalchemy.dialects.postgresql import insert
 
 from benchmarks import contest, darkroom
-from benchmarks.contest import Contender, Place
+from benchmarks.contest import Place
 from migrations import runner
 from models import transitions
 from models.campaign import Campaign
@@ -41,25 +41,11 @@ def main() -> None:
 
 
 def _run(jobs: int) -> float:
-    api = ["uvicorn", "api.app:create_app", "--factory", "--port", str(PORT), "--log-level", "warning"]
-    door = Contender("api", _prepare, lambda _here: [api], _is_ready, lambda *_: None, lambda _here: 0)
     with contest.place() as here:
         runner.upgrade(here.database_url)
-        with contest.working(door, here):
-            contest.until(lambda: door.is_ready(here), contest.READY_WITHIN_S)
+        with darkroom.api(here, PORT):
             project, campaign = _fill(here, jobs)
             return _timed(project, campaign, jobs)
-
-
-def _prepare(here: Place) -> None:
-    runner.upgrade(here.database_url)
-
-
-def _is_ready(_here: Place) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{PORT}/health/ready").is_success
-    except httpx.TransportError:
-        return False
 
 
 def _fill(here: Place, jobs: int) -> tuple[Project, Campaign]:

@@ -1,11 +1,16 @@
 """Darkroom as a contender: its own processes, as `darkroom up` starts them, on a sandbox without latency."""
 
-from collections.abc import Sequence
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from benchmarks import contest
 from benchmarks.contest import Contender, Place, number
 from broker import REMOTE, Broker, create_app
 from catalogue import load as load_catalogue
 from catalogue import validate
+from cli import children
 from migrations import runner
 from models import queries, transitions
 from models.project import AuthMode, create_project
@@ -31,6 +36,24 @@ def contender(concurrency: int = CONCURRENCY, workers: int = 2) -> Contender:
         done=lambda here: number(here, "SELECT count(*) FROM jobs WHERE outcome = 'succeeded'"),
         note=f"{workers} x gevent -c {concurrency // workers}; 11 statuses, each a row for good",
     )
+
+
+@contextmanager
+def api(here: Place, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The API on a database that has its schema, ready to be asked, for as long as the block runs."""
+    child = children.api("127.0.0.1", port, {})
+    words = child.argv[child.argv.index("-m") + 1 :]
+    alone = Contender(
+        "api",
+        prepare=lambda _: None,
+        workers=lambda _: [words],
+        is_ready=lambda _: child.healthy(os.getpid()),  # it asks the port, whoever that is
+        submit=lambda *_: None,
+        done=lambda _: 0,
+    )
+    with contest.working(alone, here) as [process]:
+        contest.until(lambda: alone.is_ready(here), contest.READY_WITHIN_S)
+        yield process
 
 
 def _prepare(here: Place) -> None:

@@ -19,7 +19,7 @@ import psycopg
 from sqlalchemy import true
 
 from benchmarks import contest, darkroom
-from benchmarks.contest import Contender, Place
+from benchmarks.contest import Place
 from broker import REMOTE, Broker, create_app
 from catalogue import load as load_catalogue
 from cli import embedded
@@ -103,21 +103,11 @@ def _room_for(here: Place, jobs: int) -> Iterator[None]:
 
 def _detail_ms(here: Place, calls: int) -> list[float]:
     """Milliseconds of each question, about jobs from all over the house."""
-    api = ["uvicorn", "api.app:create_app", "--factory", "--port", str(PORT), "--log-level", "warning"]
-    door = Contender("api", lambda _: None, lambda _: [api], _is_ready, lambda *_: None, lambda _: 0)
     tokens = _tokens(here, calls)
     with ExitStack() as around:
-        around.enter_context(contest.working(door, here))
-        contest.until(lambda: door.is_ready(here), contest.READY_WITHIN_S)
+        around.enter_context(darkroom.api(here, PORT))
         client = around.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{PORT}"))
         return [_asked_ms(client, token, key) for token, key in tokens]
-
-
-def _is_ready(_here: Place) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{PORT}/health/ready").is_success
-    except httpx.TransportError:
-        return False
 
 
 def _tokens(here: Place, most: int) -> Sequence[tuple[str, str]]:

@@ -20,14 +20,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import httpx
 import psutil
 from sqlalchemy import Connection
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks import contest, darkroom
-from benchmarks.contest import Contender, Place
-from cli import children
+from benchmarks.contest import Place
 from migrations import runner
 from models import transitions
 from models.attempts import Cost
@@ -56,25 +54,10 @@ def main() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 2 * asked.sockets:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(2 * asked.sockets, hard), hard))
-    arguments = ("--factory", "--port", str(PORT), "--log-level", "warning", "--no-access-log")
-    api = ["uvicorn", "api.app:create_app", *arguments, *children.SOCKETS]
-    door = Contender("api", _prepare, lambda _here: [api], _is_ready, lambda *_: None, lambda _here: 0)
     with contest.place() as here:
-        _prepare(here)
-        with contest.working(door, here) as [process]:
-            contest.until(lambda: door.is_ready(here), contest.READY_WITHIN_S)
+        runner.upgrade(here.database_url)
+        with darkroom.api(here, PORT) as process:
             asyncio.run(_measure(here, psutil.Process(process.pid), asked))
-
-
-def _prepare(here: Place) -> None:
-    runner.upgrade(here.database_url)
-
-
-def _is_ready(_here: Place) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{PORT}/health/ready").is_success
-    except httpx.TransportError:
-        return False
 
 
 # --- what is measured ------------------------------------------------------------------------------
